@@ -1,0 +1,1 @@
+"""Latent dataset distillation in pure torch: no Ray in here."""

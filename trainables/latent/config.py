@@ -1,0 +1,214 @@
+"""The settings of a latent distillation: data, encoder, distilled set.
+
+Three frozen dataclasses, because three things are shared differently: data by all runs of a sweep,
+an encoder by all runs of its cell, a distilled set by nobody. On the outside they are one flat
+dict (:class:`LatentConfig`), which is what command lines, search spaces and JSON snapshots hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.errors import InputError
+from trainables.schema import check_options, from_flat, option, refuse_unknown
+
+DATASETS = ("digits", "cifar10", "cifar100", "custom", "features")
+BACKBONES = ("conv", "resnet18", "vit_b_16", "identity")
+METHODS = ("implicit", "unrolled", "gradient_matching", "kernel_ridge")
+LABEL_TRACKS = ("hard", "soft")
+INITIALISATIONS = ("random", "herding", "kmeans")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images (or features), and how they are split."""
+
+    dataset: str = option("digits", "what to distil", choices=DATASETS)
+    data_root: str = option("data", "folder that holds cifar10 and cifar100", metavar="DIR")
+    download: bool = option(True, "download cifar10 and cifar100 where they are missing")
+    custom_train_dir: str | None = option(
+        None, "images to distil, DIR/<class>/<image>, for --dataset custom", metavar="DIR"
+    )
+    custom_test_dir: str | None = option(
+        None,
+        "test images of the same classes (default: a fifth of the training images is held out)",
+        metavar="DIR",
+    )
+    override_image_size: int | None = option(
+        None,
+        "resize custom images to this many pixels a side (default: the size of the first image)",
+        at_least=8,
+        at_most=1024,
+    )
+    features_train: str | None = option(
+        None,
+        "precomputed features for --dataset features: .npz with 'features' (n, d) and 'labels' (n,),"
+        " or X.npy with X.labels.npy beside it",
+        metavar="FILE",
+    )
+    features_test: str | None = option(
+        None, "test features (default: a fifth of the training features is held out)", metavar="FILE"
+    )
+    split_seed: int = option(0, "seed of the split into train, validation and test", at_least=0)
+    val_fraction: float | None = option(
+        None,
+        "share of the training data kept for validation (default: 0.1, under 10,000 items 0.25)",
+        above=0.0,
+        at_most=0.5,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for dataset, flag, value in (
+            ("custom", "--custom-train-dir", self.custom_train_dir),
+            ("features", "--features-train", self.features_train),
+        ):
+            if self.dataset == dataset and value is None:
+                raise InputError(f"{flag} is not given", f"--dataset {dataset} needs it", f"add {flag} PATH")
+            if self.dataset != dataset and value is not None:
+                raise InputError(
+                    f"{flag} is given with --dataset {self.dataset}",
+                    f"it is read for --dataset {dataset} only",
+                    f"add --dataset {dataset} or leave {flag} out",
+                )
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The autoencoder with a classifier head whose latents are distilled."""
+
+    backbone: str = option(
+        "conv",
+        "the encoder; 'identity' (chosen by itself for --dataset features) takes features as they are",
+        choices=BACKBONES,
+    )
+    weights: str = option(
+        "none",
+        "start of resnet18 and vit_b_16: 'none', 'default' (torchvision's, downloaded) or a state dict file",
+        metavar="none|default|PATH",
+    )
+    training: str = option(
+        "auto",
+        "train the whole encoder or keep the backbone frozen (auto: frozen where --weights are given)",
+        choices=("auto", "full", "frozen"),
+    )
+    latent_dim: int | None = option(
+        None, "size of a latent (default: 32 for images under 256 pixels, otherwise 128)", at_least=2
+    )
+    ae_epochs: int | None = option(
+        None, "passes of the encoder over its training images (default: about 400,000 images seen)", at_least=1
+    )
+    ae_lr: float = option(2e-3, "peak learning rate of the encoder's training (AdamW, one cycle)", above=0.0)
+    ae_batch_size: int = option(128, "images per step of the encoder's training", at_least=2)
+    reconstruction_weight: float = option(
+        1.0, "weight of the reconstruction error beside the classifier's cross-entropy", at_least=0.0
+    )
+    augment: str = option(
+        "auto",
+        "random shifts, and flips, of training images (auto: shift for digits, shift-flip otherwise)",
+        choices=("auto", "none", "shift", "shift-flip"),
+    )
+    encoder_seed: int = option(0, "seed of the encoder's initialisation and training", at_least=0)
+    encoder_threads: int | None = option(
+        None, "CPU threads that train the encoder (default: all cores, at most 8)", at_least=1
+    )
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE")
+    precision: str = option(
+        "auto",
+        "arithmetic of the encoder (auto: bfloat16 on GPUs that have it, otherwise float32)",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.backbone in ("conv", "identity") and self.weights != "none":
+            raise InputError(
+                f"--weights is '{self.weights}'",
+                f"the {self.backbone} backbone has no pretrained weights",
+                "leave --weights out, or use --backbone resnet18 or vit_b_16",
+            )
+        if self.training == "frozen" and self.weights == "none" and self.backbone != "identity":
+            raise InputError(
+                "--training is frozen with --weights none",
+                "a frozen backbone with random weights learns nothing",
+                "give --weights default, or --training full",
+            )
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How prototypes are learned from latents."""
+
+    method: str = option("implicit", "how prototypes are learned", choices=METHODS)
+    labels: str = option("hard", "labels of the prototypes: fixed one-hot, or learned", choices=LABEL_TRACKS)
+    m_per_class: int = option(10, "prototypes per class", at_least=1)
+    proto_steps_base: int = option(60, "optimisation steps on the prototypes", at_least=1)
+    steps_per_iteration: int = option(10, "steps between two reports (a training_iteration)", at_least=1)
+    lr: float = option(0.05, "Adam's learning rate on the prototypes, annealed to zero", above=0.0)
+    init: str = option("kmeans", "real points the prototypes start from", choices=INITIALISATIONS)
+    roundtrip_weight: float = option(
+        0.0, "weight of the cycle term |E(D(x)) - x|^2 that keeps prototypes decodable", at_least=0.0
+    )
+    inner_l2: float = option(
+        1e-2, "L2 penalty of the probe (or ridge) that the method differentiates through", above=0.0
+    )
+    unroll_steps: int = option(20, "steps of the unrolled probe training", at_least=1)
+    batch_size: int = option(8192, "training latents in one step's outer loss (all, where fewer)", at_least=1)
+    seed: int = option(0, "seed of the distillation", at_least=0)
+    threads: int = option(1, "CPU threads of one run; part of the configuration, as sums depend on it", at_least=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @property
+    def iterations(self) -> int:
+        """Reports of a full run; the last one may be shorter."""
+        return math.ceil(self.proto_steps_base / self.steps_per_iteration)
+
+
+PARTS: tuple[type, ...] = (DataConfig, EncoderConfig, DistillConfig)
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """One latent distillation, whole."""
+
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    distill: DistillConfig = DistillConfig()
+
+    def __post_init__(self) -> None:
+        if (self.data.dataset == "features") != (self.encoder.backbone == "identity"):
+            raise InputError(
+                f"--backbone is {self.encoder.backbone} with --dataset {self.data.dataset}",
+                "features go with the identity backbone, images with the others",
+                "leave --backbone out for features, or choose conv, resnet18 or vit_b_16 for images",
+            )
+        if self.encoder.backbone == "identity" and self.distill.roundtrip_weight > 0:
+            raise InputError(
+                f"--roundtrip-weight is {self.distill.roundtrip_weight} with --dataset features",
+                "features have no decoder, so there is no round trip",
+                "set it to 0",
+            )
+
+    @classmethod
+    def parse(cls, flat: Mapping[str, Any]) -> LatentConfig:
+        """Parse a flat dict, as a search space or a snapshot holds it.
+
+        Raises:
+            InputError: for an unknown key or a value against its rule.
+        """
+        refuse_unknown(flat, PARTS)
+        flat = dict(flat)
+        if flat.get("dataset") == "features":
+            flat.setdefault("backbone", "identity")
+        return cls(from_flat(DataConfig, flat), from_flat(EncoderConfig, flat), from_flat(DistillConfig, flat))
+
+    def flat(self) -> dict[str, Any]:
+        """The inverse of :meth:`parse`: every setting, defaults too."""
+        parts = (self.data, self.encoder, self.distill)
+        return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
