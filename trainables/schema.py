@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -66,10 +67,19 @@ def check_options(config: Any) -> None:
         value = getattr(config, field.name)
         if value is None and optional:
             continue
-        _check_value(flag_name(field.name), value, kind, field.metadata)
+        check_value(flag_name(field.name), value, kind, field.metadata)
 
 
-def _check_value(name: str, value: Any, kind: type, rule: Mapping[str, Any]) -> None:
+def check_value(name: str, value: Any, kind: type, rule: Mapping[str, Any]) -> None:
+    """Hold one value against its type and the rule that :func:`option` recorded.
+
+    Args:
+        name: what messages call the value, for example ``--m-per-class``.
+        rule: a field's metadata; keys that are missing or ``None`` allow everything.
+
+    Raises:
+        InputError: saying which part of the rule is broken.
+    """
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{name} is {value!r}", f"must be of type {kind.__name__}", "give such a value")
@@ -79,9 +89,9 @@ def _check_value(name: str, value: Any, kind: type, rule: Mapping[str, Any]) -> 
     if choices is not None and value not in choices:
         raise InputError(f"{name} is '{value}'", "is not known", nearest_name(str(value), choices))
     for bound, holds, words in (
-        ("at_least", lambda v, b: v >= b, "at least"),
-        ("above", lambda v, b: v > b, "greater than"),
-        ("at_most", lambda v, b: v <= b, "at most"),
+        ("at_least", operator.ge, "at least"),
+        ("above", operator.gt, "greater than"),
+        ("at_most", operator.le, "at most"),
     ):
         limit = rule.get(bound)
         if limit is not None and not holds(value, limit):
