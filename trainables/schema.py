@@ -11,12 +11,18 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from trainables.errors import InputError, nearest_name
 
 Config = TypeVar("Config")
+
+_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
+    ("at_least", operator.ge, "at least"),
+    ("above", operator.gt, "greater than"),
+    ("at_most", operator.le, "at most"),
+)
 
 
 def option(
@@ -88,18 +94,14 @@ def check_value(name: str, value: Any, kind: type, rule: Mapping[str, Any]) -> N
     choices = rule.get("choices")
     if choices is not None and value not in choices:
         raise InputError(f"{name} is '{value}'", "is not known", nearest_name(str(value), choices))
-    for bound, holds, words in (
-        ("at_least", operator.ge, "at least"),
-        ("above", operator.gt, "greater than"),
-        ("at_most", operator.le, "at most"),
-    ):
+    for bound, holds, words in _BOUNDS:
         limit = rule.get(bound)
         if limit is not None and not holds(value, limit):
             raise InputError(f"{name} is {value}", f"must be {words} {limit}", "give a value in that range")
 
 
 def from_flat(config: type[Config], flat: Mapping[str, Any]) -> Config:
-    """Build ``config`` from those keys of ``flat`` that are its fields; the others belong to somebody else."""
+    """Build ``config`` from those keys of ``flat`` that are its fields; others may stand there too."""
     names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     return config(**{key: value for key, value in flat.items() if key in names})
 

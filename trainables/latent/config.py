@@ -100,7 +100,9 @@ class EncoderConfig:
         None, "size of a latent (default: 32 for images under 256 pixels, otherwise 128)", at_least=2
     )
     ae_epochs: int | None = option(
-        None, "passes of the encoder over its training images (default: about 400,000 images seen)", at_least=1
+        None,
+        "passes of the encoder over its training images (default: about 400,000 images seen)",
+        at_least=1,
     )
     ae_lr: float = option(2e-3, "peak learning rate of the encoder's training (AdamW, one cycle)", above=0.0)
     ae_batch_size: int = option(128, "images per step of the encoder's training", at_least=2)
@@ -159,7 +161,9 @@ class DistillConfig:
     unroll_steps: int = option(20, "steps of the unrolled probe training", at_least=1)
     batch_size: int = option(8192, "training latents in one step's outer loss (all, where fewer)", at_least=1)
     seed: int = option(0, "seed of the distillation", at_least=0)
-    threads: int = option(1, "CPU threads of one run; part of the configuration, as sums depend on it", at_least=1)
+    threads: int = option(
+        1, "CPU threads of one run; part of the configuration, as sums depend on it", at_least=1
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -206,7 +210,9 @@ class LatentConfig:
         flat = dict(flat)
         if flat.get("dataset") == "features":
             flat.setdefault("backbone", "identity")
-        return cls(from_flat(DataConfig, flat), from_flat(EncoderConfig, flat), from_flat(DistillConfig, flat))
+        return cls(
+            from_flat(DataConfig, flat), from_flat(EncoderConfig, flat), from_flat(DistillConfig, flat)
+        )
 
     def flat(self) -> dict[str, Any]:
         """The inverse of :meth:`parse`: every setting, defaults too."""
