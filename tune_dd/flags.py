@@ -152,7 +152,7 @@ class FlagParser(argparse.ArgumentParser):
 
 
 class _CheckedStore(argparse.Action):
-    """Stores what ``convert`` makes of the words; its InputError passes whole, which ``type=`` would reword."""
+    """Stores what ``convert`` makes of the words; an InputError passes whole, unlike in ``type=``."""
 
     def __init__(self, *, convert: Callable[[str], Any], **settings: Any) -> None:
         super().__init__(**settings)
