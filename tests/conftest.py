@@ -1,0 +1,56 @@
+"""What all tests share: one thread each, a cache of their own, and real commands to run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Before any test imports torch, and for every process that a test starts: on two cores, threads of
+# several processes that wait for each other cost more than they bring.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the whole test run: an encoder that several tests want is trained once."""
+    base = tmp_path_factory.getbasetemp()
+    # Under pytest-xdist each process has a base folder of its own inside the run's.
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    cache = run / "xdg-cache"
+    cache.mkdir(exist_ok=True)
+    return cache
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_user_cache(shared_cache: Path) -> None:
+    """Commands that use the default cache place must not touch the developer's."""
+    os.environ["XDG_CACHE_HOME"] = str(shared_cache)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run ``tune-dd`` for real, in an empty folder: ``command("distill", "--seed", "1")``."""
+
+    def run(*words: str, cwd: Path = tmp_path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tune_dd.cli", *words],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    return run
