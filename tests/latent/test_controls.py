@@ -1,0 +1,74 @@
+"""Controls: what they are called, and the closed form against the probe it stands for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.latent.gaussians import gaussian_latents
+from trainables.latent.controls import closed_form_points, control_scores, control_sets
+from trainables.latent.full_probe import full_probe
+from trainables.latent.probe import fit_probe, one_hot
+from trainables.latent.scores import per_class_accuracy
+
+
+def test_every_control_is_in_the_table() -> None:
+    table = control_scores(gaussian_latents(), 4, seed=0)
+    assert set(table) == {
+        "full_data",
+        "random",
+        "herding",
+        "k_center",
+        "kmeans_medoids",
+        "kmeans_centroids",
+        "class_mean",
+        "closed_form",
+        "random_teacher_labels",
+    }
+    assert table["full_data"]["gap_to_full"] == 0
+    for scores in table.values():
+        assert scores["gap_to_full"] == pytest.approx(
+            table["full_data"]["probe_accuracy"] - scores["probe_accuracy"]
+        )
+
+
+def test_selection_controls_come_at_the_budget_too() -> None:
+    table = control_scores(gaussian_latents(), 2, seed=0, budget_per_class=9)
+    assert {"random@9", "herding@9", "k_center@9", "kmeans_medoids@9"} <= set(table)
+    assert table["herding@9"]["size_bytes"] == 4.5 * table["herding"]["size_bytes"]
+
+
+def test_closed_form_teaches_the_full_probes_decisions() -> None:
+    """Also where classes are unequal, so that the bias matters."""
+    data = gaussian_latents(separation=1.5, classes=4)
+    keep = (data.train_y != 0) | (torch.arange(len(data.train_y)) % 5 == 0)
+    probe = fit_probe(data.train_x[keep], one_hot(data.train_y[keep], 4), data.reward_x, data.reward_y)
+    points = closed_form_points(probe)
+    assert points.shape == (4, 8)
+    learned = fit_probe(points, one_hot(torch.arange(4), 4), data.reward_x, data.reward_y)
+    grid = 3 * torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
+    agreement = (learned.predict(grid) == probe.predict(grid)).double().mean()
+    assert float(agreement) > 0.99
+
+
+def test_real_points_are_rows_of_the_training_latents() -> None:
+    data = gaussian_latents()
+    for name, distilled in control_sets(data, 3, seed=1):
+        if distilled.indices is not None:
+            assert torch.equal(distilled.x, data.train_x[distilled.indices]), name
+            assert torch.equal(distilled.y, data.train_y[distilled.indices]), name
+
+
+def test_teacher_labels_are_the_full_probes_probabilities() -> None:
+    data = gaussian_latents()
+    distilled = dict(control_sets(data, 3, seed=1))["random_teacher_labels"]
+    assert distilled.soft_labels is not None
+    torch.testing.assert_close(distilled.soft_labels, full_probe(data).logits(distilled.x).softmax(1))
+
+
+def test_per_class_accuracy_by_hand() -> None:
+    predicted = torch.tensor([0, 0, 1, 1, 1])
+    y = torch.tensor([0, 1, 1, 1, 0])
+    recalls = per_class_accuracy(predicted, y, 3)
+    assert recalls[:2] == [0.5, pytest.approx(2 / 3)]
+    assert recalls[2] != recalls[2]  # no item of that class: undefined

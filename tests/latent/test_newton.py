@@ -1,0 +1,85 @@
+"""The solver against scipy's, against an equation solved by hand, and its edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq, minimize
+
+from trainables.latent.newton import LogisticProblem, conjugate_gradients, solve_logistic, with_bias
+
+
+def random_problem(n: int, d: int, classes: int, l2: float, soft: bool, seed: int = 0) -> LogisticProblem:
+    randomness = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=randomness, dtype=torch.float64)
+    logits = 5 * torch.randn(n, classes, generator=randomness, dtype=torch.float64)
+    targets = logits.softmax(1) if soft else torch.nn.functional.one_hot(logits.argmax(1), classes).double()
+    return LogisticProblem(with_bias(x), targets, l2)
+
+
+@pytest.mark.parametrize("l2", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize(("n", "d", "classes", "soft"), [(40, 5, 3, False), (12, 30, 4, False), (60, 8, 5, True)])
+def test_minimum_equals_that_of_lbfgs(n: int, d: int, classes: int, soft: bool, l2: float) -> None:
+    problem = random_problem(n, d, classes, l2, soft)
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = torch.from_numpy(flat).view(d + 1, classes)
+        return float(problem.objective(weights)), problem.gradient(weights)[0].numpy().ravel()
+
+    reference = minimize(
+        value_and_gradient,
+        np.zeros((d + 1) * classes),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 0, "gtol": 1e-10},
+    )
+    solved = solve_logistic(problem)
+    assert float(problem.objective(solved)) <= reference.fun + 1e-9
+    centred = solved - solved.mean(1, keepdim=True)
+    expected = torch.from_numpy(reference.x).view(d + 1, classes)
+    expected = expected - expected.mean(1, keepdim=True)
+    torch.testing.assert_close(centred, expected, atol=2e-4, rtol=1e-4)
+
+
+def test_two_points_on_a_line_solve_a_scalar_equation() -> None:
+    # By symmetry w = (-a, a), b = 0, and stationarity in a reads: sigmoid(-2a) = l2 * a.
+    l2 = 0.1
+    a = brentq(lambda a: 1 / (1 + math.exp(2 * a)) - l2 * a, 0, 50)
+    x = with_bias(torch.tensor([[-1.0], [1.0]], dtype=torch.float64))
+    solved = solve_logistic(LogisticProblem(x, torch.eye(2, dtype=torch.float64), l2))
+    torch.testing.assert_close(solved, torch.tensor([[-a, a], [0.0, 0.0]], dtype=torch.float64), atol=1e-7, rtol=0)
+
+
+def test_start_does_not_move_the_minimum() -> None:
+    problem = random_problem(50, 6, 3, 1e-3, soft=False)
+    far = torch.full((7, 3), 3.0, dtype=torch.float64) * torch.arange(3)
+    difference = solve_logistic(problem, far) - solve_logistic(problem)
+    assert float((difference - difference.mean(1, keepdim=True)).abs().max()) < 1e-4
+
+
+def test_hessian_product_is_the_gradients_derivative() -> None:
+    problem = random_problem(20, 4, 3, 0.3, soft=True)
+    weights = 0.1 * torch.arange(15, dtype=torch.float64).view(5, 3)
+    direction = torch.linspace(-1, 1, 15, dtype=torch.float64).view(5, 3)
+    step = 1e-6
+    ahead, _ = problem.gradient(weights + step * direction)
+    behind, _ = problem.gradient(weights - step * direction)
+    _, probabilities = problem.gradient(weights)
+    torch.testing.assert_close(problem.hessian(probabilities)(direction), (ahead - behind) / (2 * step), atol=1e-8, rtol=1e-6)
+
+
+def test_conjugate_gradients_solve_a_known_system() -> None:
+    matrix = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    rhs = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    solved = conjugate_gradients(lambda v: matrix @ v, lambda v: v, rhs, 1e-12)
+    torch.testing.assert_close(solved, torch.tensor([[1 / 11], [7 / 11]], dtype=torch.float64))
+
+
+def test_points_that_are_not_finite_are_refused() -> None:
+    problem = random_problem(10, 3, 2, 0.1, soft=False)
+    problem.x[3, 1] = float("nan")
+    with pytest.raises(FloatingPointError, match="not finite"):
+        solve_logistic(problem)

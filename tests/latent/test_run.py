@@ -1,0 +1,66 @@
+"""One run: its bookkeeping, divergence, and checkpoints that do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from tests.latent.gaussians import gaussian_latents
+from trainables.errors import InputError
+from trainables.latent.config import DistillConfig
+from trainables.latent.latents import LatentData
+from trainables.latent.run import DistillationRun
+
+
+def test_iterations_cover_the_steps_exactly() -> None:
+    config = DistillConfig(m_per_class=1, proto_steps_base=25, steps_per_iteration=10)
+    run = DistillationRun(config, gaussian_latents())
+    steps = []
+    while not run.done:
+        steps.append(run.step()["steps"])
+    assert steps == [10, 20, 25] and run.iteration == config.iterations == 3
+
+
+def test_every_report_is_finite_and_flat() -> None:
+    report = DistillationRun(DistillConfig(m_per_class=1), gaussian_latents()).step()
+    assert all(isinstance(value, float) and math.isfinite(value) for value in report.values())
+    assert {"probe_accuracy", "roundtrip_accuracy", "gap_to_full", "loss", "diverged"} <= set(report)
+
+
+@pytest.mark.parametrize("method", ["implicit", "unrolled", "gradient_matching", "kernel_ridge"])
+def test_divergence_is_a_result_at_chance(method: str) -> None:
+    data = gaussian_latents()
+    data.train_x[0, 0] = float("inf")  # k-means, and so every prototype of that class, turns to NaN
+    clean = dataclasses.replace(data, train_x=data.train_x.nan_to_num(posinf=0.0))
+    run = DistillationRun(DistillConfig(method=method, m_per_class=1, batch_size=10_000), clean)
+    with torch.no_grad():
+        run.x[0, 0] = float("inf")
+    report = run.step()
+    assert report["diverged"] == 1.0 and run.done
+    assert report["probe_accuracy"] == pytest.approx(1 / 3)
+    assert all(math.isfinite(value) for value in report.values())
+
+
+def test_round_trip_of_features_is_refused() -> None:
+    with pytest.raises(InputError, match="no decoder"):
+        DistillationRun(DistillConfig(roundtrip_weight=0.5), gaussian_latents(codec=False))
+
+
+def test_features_score_no_round_trip() -> None:
+    report = DistillationRun(DistillConfig(m_per_class=1), gaussian_latents(codec=False)).step()
+    assert report["roundtrip_accuracy"] == 0.0
+
+
+def test_checkpoint_of_another_configuration_is_refused() -> None:
+    state = DistillationRun(DistillConfig(m_per_class=2), gaussian_latents()).state_dict()
+    with pytest.raises(InputError, match="resume with the configuration that wrote it"):
+        DistillationRun(DistillConfig(m_per_class=3), gaussian_latents()).load_state_dict(state)
+    with pytest.raises(InputError, match="resume with the configuration that wrote it"):
+        DistillationRun(DistillConfig(), gaussian_latents()).load_state_dict({"x": torch.zeros(30, 8)})
+
+
+def test_latents_hold_no_test_data() -> None:
+    assert not [field.name for field in dataclasses.fields(LatentData) if "test" in field.name]
