@@ -1,0 +1,103 @@
+"""Pictures: right size and content, every class named, nothing of pyplot touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.latent.pictures import draw_classes, draw_map
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("cat", "dog", "frog")
+
+
+def grid(path: Path, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...] = NAMES) -> np.ndarray:
+    draw_classes(path, images, labels, names, "A title", "a subtitle")
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def share_of(picture: np.ndarray, colour: tuple[int, int, int]) -> float:
+    return float((np.abs(picture.astype(int) - colour).max(2) <= 2).mean())
+
+
+def test_colour_images_stand_in_the_row_of_their_class(tmp_path: Path) -> None:
+    labels = np.repeat([0, 1, 2], 4)
+    colours = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+    images = np.broadcast_to(colours[labels][:, None, None, :], (12, 16, 16, 3))
+    picture = grid(tmp_path / "a.png", images, labels)
+    heights = []
+    for colour in colours:
+        rows, _ = np.nonzero((picture == colour).all(2))
+        assert len(rows) > 1000
+        heights.append((rows.min(), rows.max()))
+    assert heights == sorted(heights)
+    assert heights[0][1] < heights[1][0]
+    assert heights[1][1] < heights[2][0]
+
+
+def test_grey_floats_and_bytes_give_the_same_picture(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+    labels = np.repeat([0, 1, 2], 2)
+    one = grid(tmp_path / "a.png", images, labels)
+    two = grid(tmp_path / "b.png", images.astype(np.float32) / 255, labels)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_unequal_classes_leave_their_places_empty(tmp_path: Path) -> None:
+    black = np.zeros((4, 8, 8, 1), np.uint8)
+    few = share_of(grid(tmp_path / "a.png", black, np.array([0, 0, 0, 1])), (0, 0, 0))
+    all_three = share_of(grid(tmp_path / "b.png", black[:3].repeat(3, 0), np.repeat([0, 1, 2], 3)), (0, 0, 0))
+    assert few == pytest.approx(all_three * 4 / 9, rel=0.1)
+
+
+def test_a_hundred_classes_fit_a_screen(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(100), 30)
+    images = np.zeros((3000, 32, 32, 3), np.uint8)
+    names = tuple(f"a rather long class name {i}" for i in range(100))
+    picture = grid(tmp_path / "a.png", images, labels, names)
+    height, width, _ = picture.shape
+    # Blocks stand side by side, and no more than twenty images a class are shown.
+    assert height < 2200
+    assert width < 8000
+
+
+def test_other_shapes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        draw_classes(tmp_path / "a.png", np.zeros((3, 1, 8, 8)), np.arange(3), NAMES, "t")
+
+
+@pytest.mark.parametrize("classes", [3, 15, 40])
+def test_a_map_shows_every_class(tmp_path: Path, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.normal(size=(classes, 8))
+    labels = np.arange(120) % classes
+    draw_map(
+        tmp_path / "map.png",
+        centres[labels] + rng.normal(size=(120, 8)),
+        labels,
+        centres,
+        np.arange(classes),
+        [f"class {i}" for i in range(classes)],
+        "A map",
+    )
+    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"))
+    assert picture.shape == (840, 1140, 3)
+    inside = picture[50:780, 20:940].reshape(-1, 3)
+    coloured = inside[inside.max(1).astype(int) - inside.min(1) > 60]
+    hues = np.unique(coloured // 32, axis=0)
+    assert len(coloured) > 500
+    assert len(hues) >= 3
+
+
+def test_pyplot_stays_out() -> None:
+    code = (
+        "import sys, numpy as np; from trainables.latent import pictures;"
+        "pictures.draw_classes('/dev/null', np.zeros((2, 8, 8, 1)), np.arange(2), 'ab', 't');"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
