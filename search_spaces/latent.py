@@ -1,0 +1,94 @@
+"""The space of latent distillation: a method, and what that method has to be told.
+
+Parameters bear their method's name ("implicit.lr"), because the same setting has other good values
+under another method, and because a model of the space should not mix them. The settings that come
+out bear the plain names of ``DistillConfig``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search_spaces.space import Space, SpaceContext, Suggests
+
+# Adam's learning rate: where each method's good values lie, with room on both sides. Standardised
+# latents have unit variance, so these carry over between encoders.
+LEARNING_RATES = {
+    "implicit": (0.01, 0.3),
+    "unrolled": (0.01, 0.3),
+    "gradient_matching": (0.005, 0.2),
+    "kernel_ridge": (0.005, 0.2),
+}
+STEPS = (40, 120, 20)
+UNROLL_STEPS = (10, 40, 10)
+INNER_L2 = (1e-3, 1e-1)
+ROUNDTRIP_WEIGHT = (0.05, 2.0)
+INITIALISATIONS = ("random", "herding", "kmeans")
+_NO_PENALTY = ("gradient_matching",)
+
+
+def suggest(trial: Suggests, context: SpaceContext) -> dict[str, Any]:
+    """Settings for one run: method, learning rate, steps, initialisation, and the method's own."""
+    method = trial.suggest_categorical("method", context.methods)
+
+    def name(setting: str) -> str:
+        return f"{method}.{setting}"
+
+    settings: dict[str, Any] = {"method": method}
+    fixed = context.fixed
+    if "lr" not in fixed:
+        settings["lr"] = trial.suggest_float(name("lr"), *LEARNING_RATES[method], log=True)
+    if "proto_steps_base" not in fixed:
+        low, high, step = STEPS
+        settings["proto_steps_base"] = trial.suggest_int(name("proto_steps_base"), low, high, step=step)
+    if "init" not in fixed:
+        settings["init"] = trial.suggest_categorical(name("init"), INITIALISATIONS)
+    if method not in _NO_PENALTY and "inner_l2" not in fixed:
+        settings["inner_l2"] = trial.suggest_float(name("inner_l2"), *INNER_L2, log=True)
+    if method == "unrolled" and "unroll_steps" not in fixed:
+        low, high, step = UNROLL_STEPS
+        settings["unroll_steps"] = trial.suggest_int(name("unroll_steps"), low, high, step=step)
+    if context.has_decoder and "roundtrip_weight" not in fixed:
+        settings["roundtrip_weight"] = _roundtrip_weight(trial, context, name("roundtrip"))
+    return settings
+
+
+def _roundtrip_weight(trial: Suggests, context: SpaceContext, name: str) -> float:
+    # Zero is a point of its own, which no logarithmic range reaches. For the round trip as the
+    # objective it is known to lose.
+    if context.objective != "roundtrip_accuracy" and not trial.suggest_categorical(name, (True, False)):
+        return 0.0
+    return trial.suggest_float(f"{name}_weight", *ROUNDTRIP_WEIGHT, log=True)
+
+
+def good_points(context: SpaceContext) -> list[dict[str, Any]]:
+    """For each method one point without the cycle term and, where there is a decoder, one with it.
+
+    All methods' first points come before all second ones, so that a short sweep holds each method.
+    """
+    weights: tuple[float | None, ...] = (0.5, None) if context.has_decoder else (None,)
+    if context.objective == "roundtrip_accuracy":
+        weights = (0.5, 1.5)
+    return [_good_point(method, weight, context) for weight in weights for method in context.methods]
+
+
+def _good_point(method: str, weight: float | None, context: SpaceContext) -> dict[str, Any]:
+    point: dict[str, Any] = {
+        "lr": {"implicit": 0.05, "unrolled": 0.05, "gradient_matching": 0.03, "kernel_ridge": 0.03}[method],
+        "proto_steps_base": 60,
+        "init": "kmeans",
+    }
+    if method not in _NO_PENALTY:
+        point["inner_l2"] = 1e-2
+    if method == "unrolled":
+        point["unroll_steps"] = 20
+    point = {setting: value for setting, value in point.items() if setting not in context.fixed}
+    if context.has_decoder and "roundtrip_weight" not in context.fixed:
+        if context.objective != "roundtrip_accuracy":
+            point["roundtrip"] = weight is not None
+        if weight is not None:
+            point["roundtrip_weight"] = weight
+    return {"method": method, **{f"{method}.{setting}": value for setting, value in point.items()}}
+
+
+LATENT = Space("latent", suggest, good_points)
