@@ -10,13 +10,15 @@ import argparse
 import dataclasses
 import difflib
 import functools
+import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from trainables.errors import InputError
 from trainables.schema import check_value, flag_name, value_type
@@ -204,18 +206,27 @@ def add_config(
         )
 
 
-def main_guard(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+class Main(Protocol):
+    """A verb's entry point: takes the words after the verb (``sys.argv`` without any), gives an exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def main_guard(main: Main) -> Main:
     """Wrap a verb's ``main`` so that it returns an exit code, whatever ends it on purpose.
 
     Unusable input gives one line and 2, Ctrl-C one line and 130, and a reader of our output that went
-    away (``| head``) the 141 that a shell reports for it. Defects keep their traceback.
+    away (``| head``) the 141 that a shell reports for it. Warnings take one line. Defects keep their
+    traceback.
     """
-    command = f"tune-dd {Path(main.__code__.co_filename).stem}"
+    command = f"tune-dd {Path(inspect.getfile(main)).stem}"
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         try:
-            code = main(argv)
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line_warning(command)
+                code = main(argv)
             sys.stdout.flush()
             return code
         except InputError as error:
@@ -230,6 +241,18 @@ def main_guard(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequenc
             return 141
 
     return guarded
+
+
+def _one_line_warning(command: str) -> Callable[..., None]:
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if category is UserWarning:
+            print(f"{command}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:  # speaks to programmers, who need to know where
+            others(message, category, *where, **more)
+
+    return show
 
 
 def _read_value(flag: str, kind: type, rule: Mapping[str, Any], text: str) -> Any:
