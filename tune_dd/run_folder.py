@@ -149,6 +149,27 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def read_json(path: Path, what: str) -> Any:
+    """The content of a file that :func:`write_json` wrote.
+
+    Args:
+        what: the file in words ("a sweep's settings"), for the message.
+
+    Raises:
+        InputError: it is missing, unreadable or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror})", f"{what} must stand there", "check the path"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error})", f"{what} must be valid JSON", "restore it from a copy"
+        ) from error
+
+
 def experiment_summary(
     *,
     config: Mapping[str, Any],

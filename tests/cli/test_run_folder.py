@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from trainables.errors import InputError
-from tune_dd.run_folder import check_name, check_writable, new_run_folder, run_path, versions, write_json
+from tune_dd.run_folder import (
+    check_name,
+    check_writable,
+    new_run_folder,
+    read_json,
+    run_path,
+    versions,
+    write_json,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "implicit-m10-s0", "2026.01.02_a", "x" * 120])
@@ -67,6 +75,19 @@ def test_json_is_whole_and_has_no_nan(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"b": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"b": 1.5}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "é", "value": [0.1, None]})
+    assert read_json(tmp_path / "a.json", "a test") == {"name": "é", "value": [0.1, None]}
+
+
+@pytest.mark.parametrize("content", [None, "{", "\x00"])
+def test_json_that_is_none_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match="a sweep's settings"):
+        read_json(tmp_path / "a.json", "a sweep's settings")
 
 
 def test_versions_name_what_scores_depend_on() -> None:
