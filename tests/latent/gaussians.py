@@ -47,7 +47,6 @@ def gaussian_latents(
     centre, spread = train_x.mean(0), train_x.std(0)
     return LatentData(
         key=f"gaussians-{seed}",
-        cache=None,
         train_x=(train_x - centre) / spread,
         train_y=train_y,
         reward_x=(reward_x - centre) / spread,
@@ -57,4 +56,5 @@ def gaussian_latents(
         class_names=tuple(f"class {c}" for c in range(classes)),
         codec=ForgetfulCodec(d) if codec else None,  # type: ignore[arg-type]
         provenance={},
+        folder=None,
     )

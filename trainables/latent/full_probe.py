@@ -25,7 +25,7 @@ def full_probe(data: LatentData) -> LinearClassifier:
 
     Latents without a cache folder (made in memory) have it trained at every call.
     """
-    if data.cache is None:
+    if data.folder is None:
         return _train(data)
 
     def build(folder: Path) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def full_probe(data: LatentData) -> LinearClassifier:
         return {"l2": probe.l2, "reward_accuracy": probe.reward_accuracy}
 
     key = content_key({"latents": data.key, "version": PROBE_VERSION, "grid": L2_GRID})
-    entry = get_or_build(data.cache, "probe", key, build, print, "the full-data probe")
+    cache = data.folder.parent.parent  # <cache>/<kind>/<key>
+    entry = get_or_build(cache, "probe", key, build, print, "the full-data probe")
     weights = torch.from_numpy(np.load(entry.path / "weights.npy")).to(data.train_x.device)
     return LinearClassifier(weights, entry.meta["l2"], entry.meta["reward_accuracy"])
 
