@@ -78,7 +78,7 @@ def build_network(config: EncoderConfig, shape: Shape, n_classes: int) -> Latent
             network = TorchvisionEncoder(
                 config.backbone, config.backbone_size, config.latent_dim, shape, n_classes
             )
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)
 
 
 def start_from_weights(network: LatentNetwork, config: EncoderConfig) -> None:

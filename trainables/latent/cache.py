@@ -146,7 +146,7 @@ def _read(place: Path) -> Entry | None:
 
 
 def _file_record(file: Path) -> dict[str, Any]:
-    """Size and digest; of a large file the digest is over blocks spread over it, so that opening stays quick."""
+    """Size and digest; a large file's digest is over blocks spread over it, so that opening stays quick."""
     size = file.stat().st_size
     digest = hashlib.sha256()
     with file.open("rb") as stream:
@@ -214,7 +214,7 @@ def _disk_errors(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Only errors of the cache's own files are told here; those of input files are told where they are read.
+        # Only the cache's own files are spoken of here; input files are where they are read.
         if error.errno in _NO_ROOM:
             raise InputError(
                 f"the disk of the cache folder {cache} is full",

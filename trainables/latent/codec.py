@@ -57,7 +57,7 @@ class Codec:
         return network.decoder(latents * std + mean)  # type: ignore[no-any-return]
 
     def classify(self, latents: Tensor) -> Tensor:
-        """(n, d) standardised latents -> (n, classes) logits of the head that was trained with the encoder."""
+        """(n, d) standardised latents -> (n, classes) logits of the head trained with the encoder."""
         network, mean, std = self._parts()
         return network.head(latents * std + mean)  # type: ignore[no-any-return]
 

@@ -101,7 +101,7 @@ class EncoderConfig:
     )
     ae_epochs: int | None = option(
         None,
-        "passes of the encoder over its training images (default: about 400,000 images seen, at most 30 passes)",
+        "passes of the encoder over its training images (default: 400,000 images seen, at most 30 passes)",
         at_least=1,
     )
     ae_lr: float = option(2e-3, "peak learning rate of the encoder's training (AdamW, one cycle)", above=0.0)
@@ -110,11 +110,13 @@ class EncoderConfig:
         1.0, "weight of the reconstruction error beside the classifier's cross-entropy", at_least=0.0
     )
     cycle_weight: float = option(
-        1.0, "weight of the error of latents that are decoded and encoded again, in the decoder's training", at_least=0.0
+        1.0,
+        "weight, in the decoder's training, of what decoding and encoding again changes",
+        at_least=0.0,
     )
     backbone_size: int | None = option(
         None,
-        "pixels a side that resnet18 and vit_b_16 see (default: 224 with weights, otherwise the image's, at least 64)",
+        "pixels a side that resnet18 and vit_b_16 see (default: 224 with weights, else the image's, from 64)",
         at_least=32,
         at_most=1024,
     )
@@ -125,7 +127,9 @@ class EncoderConfig:
     )
     encoder_seed: int = option(0, "seed of the encoder's initialisation and training", at_least=0)
     encoder_threads: int | None = option(
-        None, "CPU threads that train the encoder (default: all cores, at most 8; 1 for images under 256 pixels)", at_least=1
+        None,
+        "CPU threads that train the encoder (default: all cores, at most 8; 1 for images under 256 pixels)",
+        at_least=1,
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE")
     precision: str = option(

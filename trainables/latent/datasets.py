@@ -76,7 +76,7 @@ def load_train_pool(config: DataConfig, cache: Path, report: Report) -> Pool:
 
 
 def load_test_pool(config: DataConfig, cache: Path, report: Report) -> Pool:
-    """The test items, for :mod:`trainables.latent.test_access` alone; arguments as :func:`load_train_pool`."""
+    """The test items, for :mod:`trainables.latent.test_access` alone; see :func:`load_train_pool`."""
     return _load(config, cache, report, test=True)
 
 

@@ -5,8 +5,8 @@ The loss of a batch is
     CE(head(z), y) + reconstruction_weight * |D(z) - x|^2 / Var(x) + cycle_weight * |E(D(u)) - u|^2 / d
 
 with z = E(x). The cycle term is what makes a latent survive decoding and encoding again; its u are
-latents of images and the same with noise added, because learned prototypes lie where no image does. Its gradient
-goes to the decoder alone: an encoder that could move would satisfy it by forgetting.
+latents of images and the same with noise added, because learned prototypes lie where no image does. The
+encoder's parameters get no gradient through its second pass: it would satisfy the term by forgetting.
 """
 
 from __future__ import annotations

@@ -17,22 +17,18 @@ Shape = tuple[int, int, int]
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch norm and, unless told otherwise, ReLU; :meth:`fuse` folds the norm into the convolution."""
+    """Convolution, batch norm, ReLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, relu: bool = True
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(outputs)
-        self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
-        return torch.relu(x) if self.relu else x
+        return torch.relu(self.norm(self.conv(x)))
 
     def fuse(self) -> None:
-        """For inference: the same function, about a third cheaper. A fused network is not trained further."""
+        """Fold the norm into the convolution: the same function, cheaper; not to be trained further."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
             self.norm = nn.Identity()

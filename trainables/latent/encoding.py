@@ -37,7 +37,7 @@ def encode_parts(
 
     Args:
         pool: images, or features for the identity backbone.
-        parts: rows of each part; "train" is trained on and gives the statistics, "reward" the head's accuracy.
+        parts: rows of each part; "train" is trained on and gives the statistics, "reward" measures the head.
         config: resolved.
         folder: where the files go.
         report: told of the progress.
@@ -58,7 +58,8 @@ def encode_parts(
     network.to(compute.device)
     with compute.with_threads():
         report(
-            f"training the {config.backbone} encoder on {len(parts['train'])} images, {config.ae_epochs} epochs, "
+            f"training the {config.backbone} encoder: {len(parts['train'])} images, "
+            f"{config.ae_epochs} epochs, "
             f"{compute.device}, {str(compute.dtype).removeprefix('torch.')}, {compute.threads} threads"
         )
         features = None
@@ -141,7 +142,7 @@ def _write_standardised(batches: Batches, parts: Mapping[str, Indices], folder: 
 
 def standardised(batch: Floats, mean: NDArray[Any], std: NDArray[Any]) -> Floats:
     """(batch - mean) / std in float32, as :meth:`Codec.encode` does it."""
-    return (batch - mean.astype(np.float32)) / std.astype(np.float32)  # type: ignore[no-any-return]
+    return np.divide(batch - mean.astype(np.float32), std.astype(np.float32), dtype=np.float32)
 
 
 def _write_all(path: Path, batches: Iterator[Floats], n: int) -> None:

@@ -26,8 +26,8 @@ def load_features(config: DataConfig, cache: Path, report: Report, *, test: bool
     """Features as ``--features-train`` and ``--features-test`` name them.
 
     The rows of one part are copied into the cache as they are checked; later calls only compare the
-    files' sizes and times and map the copy. Without a test file a stratified fifth of the training file is the
-    test part, drawn from the labels alone.
+    files' sizes and times and map the copy. Without a test file a stratified fifth of the training file
+    is the test part, drawn from the labels alone.
 
     Returns:
         A pool with (n, d) float32 items.
@@ -87,7 +87,7 @@ def check_same_features(train: Pool, test: Pool, config: DataConfig) -> None:
         )
     if train.class_names != test.class_names:
         raise InputError(
-            f"{config.features_test} has {len(test.class_names)} classes that are not those of the training file",
+            f"{config.features_test} has {len(test.class_names)} classes, not all those of the training file",
             "train and test must have the same classes",
             "give files of the same classes",
         )

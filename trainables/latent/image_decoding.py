@@ -128,15 +128,15 @@ def _open_image(file: Path) -> Image.Image:
     """The decoded, upright image; the digest of the file is in its ``info``."""
     try:
         content = file.read_bytes()
-        image = Image.open(io.BytesIO(content))
-        image.load()
-        image = ImageOps.exif_transpose(image)
+        opened = Image.open(io.BytesIO(content))
+        opened.load()
+        image: Image.Image = ImageOps.exif_transpose(opened)
     except (
         OSError,
         SyntaxError,
         ValueError,
         Image.DecompressionBombError,
-    ) as error:  # all that Pillow raises
+    ) as error:  # Pillow's
         raise InputError(
             f"the image {file} cannot be decoded ({error})",
             "every image must be readable",

@@ -108,7 +108,7 @@ def prepare_latents(data: DataConfig, encoder: EncoderConfig, cache: Path, repor
 
 
 def open_latents(key: str, cache: Path) -> LatentData | None:
-    """What the cache holds under a key that :func:`cached_key` or an earlier run gave; ``None`` if nothing."""
+    """What the cache holds under a key of :func:`cached_key` or an earlier run; ``None`` if nothing."""
     entry = open_entry(cache.absolute(), KIND, key)
     return None if entry is None else _opened(entry, key)
 
@@ -175,7 +175,7 @@ def _build(
     parts = {"train": split.train, "reward": split.reward, "selection": split.selection}
     for name, rows in parts.items():
         write_array(folder / f"{name}_y.npy", pool.labels[rows])
-    np.savez(folder / "split.npz", **parts)
+    np.savez(folder / "split.npz", train=split.train, reward=split.reward, selection=split.selection)
     metrics = encode_parts(pool, parts, encoder, folder, report)
     return {
         "class_names": list(pool.class_names),

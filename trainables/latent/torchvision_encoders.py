@@ -24,8 +24,7 @@ class TorchvisionEncoder(LatentNetwork):
     """A torchvision backbone, its classifier replaced by a projection to the latent.
 
     Images are resized on the device to ``size`` pixels a side, given three channels and ImageNet's mean
-    and deviation. What the backbone sees is otherwise the image as it is, so that a decoded prototype goes the same
-    way as an image.
+    and deviation.
 
     Args:
         backbone: "resnet18" or "vit_b_16".
@@ -122,7 +121,7 @@ def _resized_positions(state: dict[str, Tensor], size: int) -> dict[str, Tensor]
     from torchvision.models.vision_transformer import interpolate_embeddings
 
     try:
-        return dict(interpolate_embeddings(size, VIT_PATCH, state))  # type: ignore[arg-type]
+        return dict(interpolate_embeddings(size, VIT_PATCH, state))
     except (ValueError, IndexError):  # not a position embedding at all; the comparison of shapes says so
         return state
 
