@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,20 @@ def test_writability_is_tried_and_nothing_stays(tmp_path: Path) -> None:
 def test_storage_that_cannot_be_written_is_refused(place: str) -> None:
     with pytest.raises(InputError, match="--storage"):
         check_writable("--storage", Path(place))
+
+
+def test_a_full_disk_is_noticed_before_any_work(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("256k")
+    with pytest.raises(InputError, match="No space left"):
+        check_writable("--storage", disk / "results")
+    assert list(disk.iterdir()) == []
+
+
+def test_a_disk_that_fills_leaves_no_half_run(small_disk: Callable[[str], Path]) -> None:
+    run = small_disk("2m") / "run"
+    with pytest.raises(InputError, match="No space left"), new_run_folder(run) as folder:
+        (folder / "large").write_bytes(bytes(4 << 20))
+    assert list(run.parent.iterdir()) == []
 
 
 def test_json_is_whole_and_has_no_nan(tmp_path: Path) -> None:

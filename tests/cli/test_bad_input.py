@@ -1,0 +1,130 @@
+"""Input that cannot be used: one line with value, rule and remedy, exit code 2, and nothing left behind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli import broken_data
+from tests.cli.broken_data import Make
+from tune_dd import cli
+
+CUSTOM = "--dataset custom --custom-train-dir images --ae-epochs 1"
+FEATURES = "--dataset features --features-train features.npz"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line, what its complaint must contain, and the files it finds."""
+
+    words: str
+    says: str  # a regular expression
+    make: Make | None = None
+
+
+DISTILL = [
+    Case("--dataset digit", "--dataset is 'digit'.*did you mean 'digits'"),
+    Case("--backbone resnet", "--backbone is 'resnet'.*did you mean 'resnet18'"),
+    Case("--methods implict", "--methods is 'implict'.*did you mean 'implicit'"),
+    Case("--m-per-clas 3", "--m-per-clas is not a flag of this command: did you mean --m-per-class"),
+    Case("--labels", "--labels is given without a value"),
+    Case("digits", "'digits' is one word too many"),
+    Case("--m-per-class 0", "--m-per-class is 0.*at least 1"),
+    Case("--m-per-class -3", "--m-per-class is -3.*at least 1"),
+    Case("--m-per-class 2.5", "--m-per-class is '2.5'.*whole number"),
+    Case("--ae-epochs 0", "--ae-epochs is 0.*at least 1"),
+    Case("--latent-dim 1", "--latent-dim is 1.*at least 2"),
+    Case("--lr nan", "--lr is nan.*finite"),
+    Case("--ae-lr inf", "--ae-lr is inf.*finite"),
+    Case("--lr -0.1", "--lr is -0.1.*greater than 0"),
+    Case("--val-fraction 0.9", "--val-fraction is 0.9.*at most 0.5"),
+    Case("--val-fraction 0.001", "class.*part.*--val-fraction"),
+    Case("--weights default", "--weights is 'default'.*conv"),
+    Case("--backbone resnet18 --training frozen", "--training is frozen"),
+    Case("--backbone resnet18 --weights gone.pt", "gone.pt"),
+    Case("--backbone resnet18 --weights weights.pt", "weights.pt", broken_data.foreign_weights),
+    Case("--device cuda:99", "--device is 'cuda:99'"),
+    Case("--device abacus", "--device is 'abacus'"),
+    Case("--dataset cifar10 --no-download --data-root gone", "cifar10.*gone"),
+    Case("--m-per-class 500", "--m-per-class is 500.*smallest class.*at most"),
+    Case("--sel-budget-per-class 500", "--sel-budget-per-class is 500.*smallest class"),
+    Case("--dataset custom", "--custom-train-dir is not given"),
+    Case(
+        "--custom-train-dir images", "--custom-train-dir is given with --dataset digits", broken_data.images
+    ),
+    Case(CUSTOM, "images cannot be read.*No such file"),
+    Case(CUSTOM, "images", broken_data.empty_folder),
+    Case(CUSTOM, "emu", broken_data.empty_class),
+    Case(CUSTOM, "1 class folder.*at least two", broken_data.one_class),
+    Case(CUSTOM, "03.png", broken_data.corrupt_image),
+    Case(f"{CUSTOM} --custom-test-dir test", "fox|dog", broken_data.other_test_classes),
+    Case(f"{CUSTOM} --custom-test-dir gone", "gone", broken_data.images),
+    Case(CUSTOM, "4.*8", broken_data.tiny_images),
+    Case(f"{CUSTOM} --override-image-size 4", "--override-image-size is 4.*at least 8", broken_data.images),
+    Case(CUSTOM, "class.*part|items", broken_data.few_images),
+    Case("--dataset features", "--features-train is not given"),
+    Case(FEATURES, "features.npz"),
+    Case(FEATURES, "labels", broken_data.features_without_labels),
+    Case(FEATURES, "finite", broken_data.features_not_finite),
+    Case(FEATURES, "one class", broken_data.features_of_one_class),
+    Case(FEATURES, "features.npz", broken_data.features_that_are_text),
+    Case(f"{FEATURES} --backbone conv", "--backbone is conv", broken_data.features),
+    Case(f"{FEATURES} --roundtrip-weight 1", "--roundtrip-weight is 1", broken_data.features),
+    Case("--name a/b", "--name is 'a/b'"),
+    Case("--name ..", "--name is '..'"),
+    Case("--run-name ../x", "--run-name is '../x'"),
+    Case("--storage /proc/1/x", "--storage is"),
+    Case("--storage taken", "--storage is.*Not a directory", broken_data.a_file_as_storage),
+    Case("", "exists already", broken_data.an_earlier_run),
+]
+
+CASES = [("distill", case) for case in DISTILL]
+
+
+def files_below(here: Path) -> set[Path]:
+    return set(here.rglob("*"))
+
+
+@pytest.mark.parametrize(("verb", "case"), CASES, ids=[f"{verb} {case.words}" for verb, case in CASES])
+def test_bad_input_gives_one_line_and_leaves_nothing(
+    verb: str,
+    case: Case,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if case.make is not None:
+        case.make(tmp_path)
+    before = files_below(tmp_path)
+    try:
+        code = cli.main([verb, *case.words.split()])
+    except SystemExit as left:
+        code = left.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert re.fullmatch(rf"tune-dd {verb}: [^\n]*\n", err), err
+    assert re.search(case.says, err), err
+    assert files_below(tmp_path) == before
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 30
+    assert len({(verb, case.words, case.make) for verb, case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["serch"], "tune-dd: serch is not a command: did you mean search?\n"),
+        (["zzz"], "tune-dd: zzz is not a command: choose one of search, distill, evaluate, reproduce.\n"),
+    ],
+)
+def test_an_unknown_verb_gets_a_suggestion(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err == line

@@ -1,0 +1,196 @@
+"""``tune-dd distill``: the real command with tiny budgets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.cli import broken_data
+from tests.conftest import ROOT, Command
+from trainables.latent.artifacts import load_artifacts
+from trainables.latent.config import LatentConfig
+from tune_dd import cli
+from tune_dd.distill import build_parser, default_run_name, describe, parse_config
+
+TINY = shlex.split(
+    "--ae-epochs 1 --latent-dim 4 --m-per-class 2 --proto-steps-base 4 --steps-per-iteration 2"
+)
+CONTROLS = {
+    "full_data", "random", "herding", "k_center", "kmeans_medoids", "kmeans_centroids", "class_mean",
+    "closed_form", "random_teacher_labels",
+}  # fmt: skip
+
+
+def config_of(*words: str) -> LatentConfig:
+    return parse_config(build_parser().parse(words), "implicit")
+
+
+def summary_of(run: Path) -> Any:
+    return json.loads((run / "experiment_summary.json").read_text())
+
+
+def test_the_same_seed_gives_the_same_bytes_of_scores(command: Command, tmp_path: Path) -> None:
+    texts = []
+    for turn in ("a", "b"):
+        # Each with a cache of its own, so that the encoder is trained twice.
+        done = command("distill", *TINY, "--name", turn, "--cache", f"cache-{turn}")
+        assert done.returncode == 0, done.stderr
+        run = tmp_path / "results" / turn / "digits" / "conv" / "implicit-m2-s0"
+        summary = summary_of(run)
+        texts.append(json.dumps([summary["scores"], summary["per_class_accuracy"]]))
+    assert texts[0] == texts[1]
+
+
+def test_a_run_leaves_summary_artefacts_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["distill", *TINY, "--run-name", "mine", "--sel-budget-per-class", "3"]) == 0
+    out = capsys.readouterr().out
+    run = tmp_path / "results" / "runs" / "digits" / "conv" / "mine"
+    files = {path.name for path in run.iterdir()}
+    pictures = {"prototypes.png", "selection.png", "tsne.png"}
+    assert files == {"experiment_summary.json", "distillation_artifacts.pt"} | pictures
+    assert list(run.parent.iterdir()) == [run]
+    for name in files:
+        assert name in out
+
+    summary = summary_of(run)
+    budget = {f"{name}@3" for name in ("random", "herding", "k_center", "kmeans_medoids")}
+    scores = summary["scores"]
+    assert set(scores) == CONTROLS | budget | {"implicit"}
+    assert {"optimise_cpu_s", "cpu_s", "wall_s"}.isdisjoint(*scores.values())
+    assert LatentConfig.parse(summary["config"]).distill.m_per_class == 2
+    assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert summary["data"]["data_fingerprint"] and summary["data"]["split_digest"]
+    assert set(summary["per_class_accuracy"]["implicit"]) == set("0123456789")
+
+    artifacts = load_artifacts(run / "distillation_artifacts.pt")
+    assert artifacts.sets["implicit"].x.shape == (20, 4)
+    assert artifacts.sets["herding@3"].indices is not None
+    assert artifacts.prototype_state["implicit"]["steps"] == 4
+    assert summary["artifact_schema_version"] == 1
+
+
+def test_features_have_no_decoder_and_no_pictures_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken_data.features(tmp_path)  # nothing is broken in these
+    words = "--dataset features --features-train features.npz --methods kernel_ridge unrolled --labels soft"
+    assert cli.main(["distill", *words.split(), "--m-per-class", "2", "--proto-steps-base", "4"]) == 0
+    run = tmp_path / "results" / "runs" / "features" / "identity" / "kernel_ridge+unrolled-soft-m2-s0"
+    pictures = {path.name for path in run.glob("*.png")}
+    assert pictures == {"tsne_kernel_ridge.png", "tsne_unrolled.png"}
+    out = capsys.readouterr().out
+    soft = out.split("soft labels  ")[1]
+    assert [line.split()[:2] for line in soft.splitlines()[2:4]] == [
+        ["learned:", "kernel_ridge"],
+        ["learned:", "unrolled"],
+    ]
+
+
+def test_own_images_of_unequal_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken_data.image_folder(tmp_path / "images", per_class=14, side=11)
+    broken_data.image_folder(tmp_path / "images" / "..", classes=("more",), per_class=30, side=9)
+    (tmp_path / "more").rename(tmp_path / "images" / "more")
+    words = "--dataset custom --custom-train-dir images --override-image-size 10"
+    assert cli.main(["distill", *words.split(), *TINY]) == 0, capsys.readouterr().err
+    run = tmp_path / "results" / "runs" / "custom" / "conv" / "implicit-m2-s0"
+    assert set(summary_of(run)["per_class_accuracy"]["implicit"]) == {"cat", "dog", "more"}
+    assert (run / "prototypes.png").stat().st_size > 1000
+
+
+def test_a_run_is_never_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["distill", *TINY]) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    capsys.readouterr()
+    assert cli.main(["distill", *TINY]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_an_interrupt_ends_in_one_line_and_leaves_no_run(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tune_dd.cli", "distill", "--ae-epochs", "5000", "--cache", "cache"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "encoder conv: epoch" in line:
+            break
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (130, "\ntune-dd distill: interrupted.\n")
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_encoder_takes_the_seed_unless_it_has_its_own() -> None:
+    assert config_of("--seed", "3").encoder.encoder_seed == 3
+    both = config_of("--seed", "3", "--encoder-seed", "1")
+    assert (both.encoder.encoder_seed, both.distill.seed) == (1, 3)
+    assert config_of().encoder.encoder_seed == config_of().distill.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("", "implicit-m10-s0"),
+        ("--labels soft --m-per-class 1", "implicit-soft-m1-s0"),
+        ("--roundtrip-weight 0.5 --seed 2", "implicit-m10-rt0.5-s2"),
+    ],
+)
+def test_runs_that_differ_get_different_names(words: str, name: str) -> None:
+    assert default_run_name(config_of(*words.split()), ["implicit"]) == name
+
+
+def test_what_runs_is_told_with_every_setting_that_was_changed() -> None:
+    text = describe(config_of("--lr", "0.2", "--latent-dim", "8"), ["implicit"])
+    assert "digits" in text and "10 per class" in text
+    assert text.splitlines()[-1].split(maxsplit=1) == ["also", "latent_dim 8, lr 0.2"]
+    assert "also" not in describe(config_of("--seed", "4"), ["implicit"])
+
+
+@pytest.mark.parametrize("verb", ["", "distill"])
+def test_help_needs_neither_torch_nor_ray(verb: str) -> None:
+    code = (
+        "import sys\nfrom tune_dd import cli\n"
+        "try: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'ray', 'optuna', 'numpy'} & set(sys.modules)))"
+    )
+    words = [verb, "--help"] if verb else ["--help"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tune-dd" in done.stdout
+
+
+def test_scripts_run_from_anywhere(tmp_path: Path) -> None:
+    script = ROOT / "tune_dd" / "distill.py"
+    done = subprocess.run(
+        [sys.executable, script, "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: tune-dd distill [flags]")

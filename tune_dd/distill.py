@@ -1,0 +1,172 @@
+"""``tune-dd distill``: one configuration from images to pictures, in this process, without Ray."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.latent.config import METHODS, PARTS, DataConfig, DistillConfig, EncoderConfig, LatentConfig
+from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
+from tune_dd.run_folder import check_writable, refuse_existing, run_path
+from tune_dd.score_table import score_tables
+
+if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
+    from tune_dd.scored_sets import ScoredSet
+
+# Lines of a method's progress where they cannot overwrite each other.
+_PROGRESS_LINES = 4
+
+
+def build_parser() -> FlagParser:
+    """The flags of ``tune-dd distill``."""
+    made = parser(
+        "tune-dd distill",
+        "Distil one configuration: train or reuse the encoder, score the controls, learn prototypes, and "
+        "write results/<name>/<dataset>/<backbone>/<run>/.",
+    )
+    made.add_flag("--methods", str, "how to learn", default=("implicit",), many=True, choices=METHODS)
+    made.add_flag("--name", str, "folder of runs that belong together", default="runs")
+    made.add_flag("--run-name", str, "this run's folder (default: methods, prototypes per class and seed)")
+    made.add_flag("--storage", str, "folder of all results", default="results", metavar="DIR")
+    made.add_flag("--cache", str, "folder of encoders and latents (default: the user's cache)", metavar="DIR")
+    made.add_flag(
+        "--sel-budget-per-class",
+        int,
+        "score the selection controls with this many real points per class too",
+        at_least=1,
+    )
+    made.add_flag("--encoder-seed", int, "seed of the encoder (default: that of --seed)", at_least=0)
+    add_config(made, DataConfig)
+    add_config(made, EncoderConfig, skip=["encoder_seed"])
+    add_config(made, DistillConfig, skip=["method"])
+    return made
+
+
+@main_guard
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one distillation; returns the exit code."""
+    flags = build_parser().parse(argv)
+    methods = tuple(dict.fromkeys(flags["methods"]))
+    config = parse_config(flags, methods[0])
+    run = flags["run_name"] or default_run_name(config, methods)
+    folder = run_path(
+        Path(flags["storage"]), flags["name"], config.data.dataset, config.encoder.backbone, run
+    )
+    refuse_existing(folder)
+    check_writable("--storage", folder)
+    print(describe(config, methods), flush=True)
+
+    import torch
+
+    from trainables.latent.cache import default_cache
+    from trainables.latent.latents import prepare_latents
+    from tune_dd.real_images import load_real_images
+    from tune_dd.run_outputs import write_run
+    from tune_dd.scored_sets import learn_set, score_controls
+
+    started_s = time.monotonic()
+    cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
+    budget = flags["sel_budget_per_class"]
+    real = load_real_images(config.data, cache, _report)
+    real.refuse_more("--m-per-class", config.distill.m_per_class)
+    real.refuse_more("--sel-budget-per-class", budget or 1)
+    data = prepare_latents(config.data, config.encoder, cache, _report)
+
+    torch.set_num_threads(config.distill.threads)
+    print("\ncontrols", flush=True)
+    sets = score_controls(data, config.distill.m_per_class, config.distill.seed, budget)
+    for method in methods:
+        print(f"\nlearning: {method}", flush=True)
+        sets[method] = learn_set(config.distill, method, data, _Progress())
+    print("\n" + tables(sets, methods, config.distill.labels), flush=True)
+
+    wall_s = time.monotonic() - started_s
+    write_run(folder, config, methods, data, sets, real, wall_s, _report)
+    print(f"\n{_shortest(folder)}")
+    for path in sorted(folder.iterdir()):
+        print(f"  {path.name}")
+    print(f"\nnext: tune-dd search --datasets {config.data.dataset}")
+    return 0
+
+
+def parse_config(flags: Flags, method: str) -> LatentConfig:
+    """The run's configuration; ``--seed`` is the encoder's too unless that one is given.
+
+    Raises:
+        InputError: for settings that do not go together.
+    """
+    flat = {**flags.given_for(*PARTS), "method": method}
+    flat.setdefault("encoder_seed", flat.get("seed", DistillConfig.seed))
+    return LatentConfig.parse(flat)
+
+
+def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
+    """Short, and different where the settings tried most often are."""
+    distill = config.distill
+    parts = ["+".join(methods), f"m{distill.m_per_class}"]
+    if distill.labels != "hard":
+        parts.insert(1, distill.labels)
+    if distill.roundtrip_weight > 0:
+        parts.append(f"rt{distill.roundtrip_weight:g}")
+    return "-".join([*parts, f"s{distill.seed}"])
+
+
+def describe(config: LatentConfig, methods: Sequence[str]) -> str:
+    """What is about to run, one line a part; then every setting that differs from its default."""
+    data, encoder, distill = config.data, config.encoder, config.distill
+    default = LatentConfig().flat() | {"dataset": data.dataset, "backbone": encoder.backbone}
+    told = {"method", "labels", "m_per_class", "proto_steps_base", "seed", "encoder_seed", "init"}
+    changed = {k: v for k, v in config.flat().items() if v != default[k] and k not in told}
+    lines = [
+        f"data      {data.dataset}, split {data.split_seed}",
+        f"encoder   {encoder.backbone}, seed {encoder.encoder_seed}",
+        f"distil    {', '.join(methods)}: {distill.m_per_class} per class, {distill.labels} labels, "
+        f"{distill.proto_steps_base} steps from {distill.init}, seed {distill.seed}",
+    ]
+    if changed:
+        lines.append("also      " + ", ".join(f"{key} {value}" for key, value in changed.items()))
+    return "\n".join(lines)
+
+
+def tables(sets: dict[str, ScoredSet], learned: Sequence[str], labels: str) -> str:
+    """Scores of the hard-label and the soft-label track, controls first."""
+    tracks: dict[str, dict[str, dict[str, float]]] = {"hard labels": {}, "soft labels": {}}
+    for name, scored in sets.items():
+        own = name in learned
+        track = labels if own else scored.track
+        shown = f"learned: {name}" if own else name.replace("_", " ")
+        tracks[f"{track} labels"][shown] = {**scored.scores, "optimise_cpu_s": scored.cpu_s}
+    return score_tables(tracks)
+
+
+class _Progress:
+    """A method's progress: one line that rewrites itself on a terminal, a few lines in a log."""
+
+    def __init__(self) -> None:
+        self.in_place = sys.stdout.isatty()
+
+    def __call__(self, iteration: int, iterations: int, scores: dict[str, float]) -> None:
+        last = iteration >= iterations or bool(scores["diverged"])
+        steps, probe = scores["steps"], 100 * scores["probe_accuracy"]
+        line = f"  step {steps:.0f}  loss {scores['loss']:.4f}  probe {probe:.1f}"
+        if self.in_place:
+            print(f"\r\x1b[K{line}", end="\n" if last else "", flush=True)
+        elif last or iteration % max(1, iterations // _PROGRESS_LINES) == 0:
+            print(line, flush=True)
+
+
+def _report(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _shortest(path: Path) -> Path:
+    """Relative to where the user stands, if it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

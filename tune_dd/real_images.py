@@ -1,0 +1,67 @@
+"""The training images behind the latents: what selection pictures show, and how large the classes are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.errors import InputError
+from trainables.latent.cache import Report
+from trainables.latent.config import DataConfig
+from trainables.latent.datasets import load_train_pool
+from trainables.latent.splits import make_split
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Training items, in the order of the training latents.
+
+    Attributes:
+        items: of the whole pool: (n, H, W, C) uint8 images, or (n, d) features.
+        labels: (n_train,) class indices of the training part.
+        rows: (n_train,) rows of the pool that form the training part.
+        class_names: names by class index.
+    """
+
+    items: NDArray[Any]
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    @property
+    def are_images(self) -> bool:
+        return self.items.ndim == 4
+
+    def at(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Items by row of the training latents; (k, H, W, C)."""
+        return np.asarray(self.items[self.rows[indices]])
+
+    def refuse_more(self, flag: str, per_class: int) -> None:
+        """Hold a number of points per class against the smallest class, before any work.
+
+        Raises:
+            InputError: if the class has fewer training items.
+        """
+        sizes = np.bincount(self.labels, minlength=len(self.class_names))
+        smallest = int(sizes.argmin())
+        if per_class > sizes[smallest]:
+            raise InputError(
+                f"{flag} is {per_class}",
+                f"the smallest class, '{self.class_names[smallest]}', has {sizes[smallest]} training items",
+                f"give at most {sizes[smallest]}",
+            )
+
+
+def load_real_images(config: DataConfig, cache: Path, report: Report) -> RealImages:
+    """Load the training part of a dataset; opens no test data.
+
+    Raises:
+        InputError: as :func:`~trainables.latent.datasets.load_train_pool`.
+    """
+    pool = load_train_pool(config, cache, report)
+    rows = make_split(pool.labels, config).train
+    return RealImages(pool.items, pool.labels[rows], rows, pool.class_names)

@@ -1,0 +1,128 @@
+"""What a single run leaves behind: summary, artefact file and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, save_artifacts
+from trainables.latent.config import LatentConfig
+from trainables.latent.latents import LatentData
+from trainables.latent.pictures import draw_classes, draw_map
+from trainables.seeds import generator
+from tune_dd.real_images import RealImages
+from tune_dd.run_folder import SUMMARY_FILE, experiment_summary, new_run_folder, write_json
+from tune_dd.scored_sets import ScoredSet
+
+MAP_POINTS = 1500
+"""Training latents on the t-SNE map: a few seconds' work."""
+
+
+def write_run(
+    folder: Path,
+    config: LatentConfig,
+    methods: Sequence[str],
+    data: LatentData,
+    sets: Mapping[str, ScoredSet],
+    real: RealImages,
+    wall_s: float,
+    report: Callable[[str], None],
+) -> None:
+    """Fill a new run folder; it appears whole or not at all.
+
+    Args:
+        folder: the folder to make.
+        methods: the learned ones among ``sets``.
+        sets: every method's scores and set.
+        real: where the selection picture's images come from.
+        wall_s: seconds the run took.
+        report: told of pictures that cannot be drawn.
+
+    Raises:
+        InputError: if the folder exists or cannot be written.
+    """
+    with new_run_folder(folder) as place:
+        distilled = {name: scored.distilled for name, scored in sets.items() if scored.distilled is not None}
+        states = {name: scored.state for name, scored in sets.items() if scored.state is not None}
+        artifacts = Artifacts(config.flat(), data.class_names, distilled, data.provenance, states)
+        save_artifacts(place / ARTIFACTS_FILE, artifacts)
+        summary = experiment_summary(
+            config=config.flat(),
+            methods=list(methods),
+            provenance=data.provenance,
+            artifact_schema=SCHEMA_VERSION,
+            scores={name: scored.scores for name, scored in sets.items()},
+            per_class_accuracy={name: scored.recall for name, scored in sets.items()},
+            timings={"wall_s": wall_s, "cpu_s": {name: scored.cpu_s for name, scored in sets.items()}},
+        )
+        write_json(place / SUMMARY_FILE, summary)
+        for method in methods:
+            suffix = "" if len(methods) == 1 else f"_{method}"
+            _draw_method(place, suffix, method, config, data, sets[method], report)
+        _draw_selection(place / "selection.png", config, sets, real, report)
+
+
+def _draw_method(
+    place: Path,
+    suffix: str,
+    method: str,
+    config: LatentConfig,
+    data: LatentData,
+    scored: ScoredSet,
+    report: Callable[[str], None],
+) -> None:
+    assert scored.distilled is not None
+    x, labels = scored.distilled.x, scored.distilled.y.numpy()
+    accuracy = f"probe {100 * scored.scores['probe_accuracy']:.1f}% on validation"
+    what = f"{config.data.dataset}, {config.encoder.backbone} encoder"
+    if scored.scores["diverged"]:
+        report(f"{method} diverged: no pictures of its prototypes")
+        return
+    if data.codec is None:
+        report("these latents have no decoder: no picture of decoded prototypes")
+    else:
+        with torch.no_grad():
+            images = data.codec.decode(x).permute(0, 2, 3, 1).numpy()  # (n, C, H, W) -> (n, H, W, C)
+        title = f"{method} prototypes, decoded"
+        draw_classes(
+            place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
+        )
+    rows = torch.randperm(len(data.train_x), generator=generator(config.distill.seed, "map"))[:MAP_POINTS]
+    draw_map(
+        place / f"tsne{suffix}.png",
+        data.train_x[rows].numpy(),
+        data.train_y[rows].numpy(),
+        x.numpy(),
+        labels,
+        data.class_names,
+        f"{what}: {method} prototypes, {accuracy}",
+    )
+
+
+def _draw_selection(
+    path: Path,
+    config: LatentConfig,
+    sets: Mapping[str, ScoredSet],
+    real: RealImages,
+    report: Callable[[str], None],
+) -> None:
+    """Herding's picks: the real images that the learned prototypes have to beat."""
+    name = max((name for name in sets if name.partition("@")[0] == "herding"), key=len)
+    chosen = sets[name].distilled
+    assert chosen is not None
+    assert chosen.indices is not None
+    if not real.are_images:
+        report("features are no images: no picture of the selection")
+        return
+    indices: np.ndarray = chosen.indices.numpy()
+    draw_classes(
+        path,
+        real.at(indices),
+        chosen.y.numpy(),
+        real.class_names,
+        "real images selected by herding",
+        f"{config.data.dataset}; probe {100 * sets[name].scores['probe_accuracy']:.1f}% on validation",
+    )

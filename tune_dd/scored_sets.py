@@ -1,0 +1,103 @@
+"""Distilled sets of one run with everything that is reported of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.latent.config import DistillConfig
+from trainables.latent.controls import FULL_DATA, control_sets, full_data_scores
+from trainables.latent.distilled_set import DistilledSet
+from trainables.latent.full_probe import full_probe
+from trainables.latent.latents import LatentData
+from trainables.latent.run import DistillationRun
+from trainables.latent.scores import fit_readings, per_class_accuracy, score_readings
+
+Show = Callable[[int, int, dict[str, float]], None]
+"""Shows progress: iteration, iterations in all, its scores."""
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """One method's set, on the selection half.
+
+    Attributes:
+        scores: of :func:`~trainables.latent.scores.score_readings`; the same bytes for the same seed.
+        recall: the probe's accuracy in [0, 1] by class name; empty where the run diverged.
+        cpu_s: CPU seconds of making the set.
+        distilled: the set; ``None`` for the full data.
+        state: what the run resumes from, where it was learned.
+    """
+
+    scores: dict[str, float]
+    recall: dict[str, float]
+    cpu_s: float
+    distilled: DistilledSet | None = None
+    state: dict[str, Any] | None = None
+
+    @property
+    def track(self) -> str:
+        """The label track: "hard" or "soft"."""
+        return "soft" if self.distilled is not None and self.distilled.soft_labels is not None else "hard"
+
+
+def score_controls(data: LatentData, m_per_class: int, seed: int, budget: int | None) -> dict[str, ScoredSet]:
+    """The full data and every control, by name.
+
+    Args:
+        m_per_class: points per class.
+        seed: of the random choices.
+        budget: points per class of further selection controls, if any.
+
+    Raises:
+        InputError: if a class has fewer training points than asked for.
+    """
+    started = time.process_time()
+    predicted = full_probe(data).predict(data.selection_x)
+    full = full_data_scores(data)
+    table = {FULL_DATA: ScoredSet(full, _by_class(data, predicted), time.process_time() - started)}
+    started = time.process_time()
+    for name, distilled in control_sets(data, m_per_class, seed, () if budget is None else (budget,)):
+        cpu_s = time.process_time() - started
+        scores, recall = _score(distilled, data, full["probe_accuracy"])
+        table[name] = ScoredSet(scores, recall, cpu_s, distilled)
+        started = time.process_time()
+    return table
+
+
+def learn_set(config: DistillConfig, method: str, data: LatentData, show: Show) -> ScoredSet:
+    """Learn prototypes by one method.
+
+    Args:
+        config: with any method; ``method`` replaces it.
+        show: called after every iteration.
+
+    Raises:
+        InputError: as :class:`~trainables.latent.run.DistillationRun`.
+    """
+    config = dataclasses.replace(config, method=method)
+    run = DistillationRun(config, data)
+    report: dict[str, float] = {}
+    while not run.done:
+        report = run.step()
+        show(run.iteration, config.iterations, report)
+    cpu_s = report.pop("optimise_cpu_s")
+    distilled = run.distilled()
+    recall = {} if run.diverged else _score(distilled, data, run.full_accuracy)[1]
+    return ScoredSet(report, recall, cpu_s, distilled, run.state_dict())
+
+
+def _score(
+    distilled: DistilledSet, data: LatentData, full_accuracy: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    readings = fit_readings(distilled, data)
+    scores = score_readings(readings, data.selection_x, data.selection_y, full_accuracy)
+    return scores, _by_class(data, readings.probe.predict(data.selection_x))
+
+
+def _by_class(data: LatentData, predicted: Any) -> dict[str, float]:
+    recalls = per_class_accuracy(predicted, data.selection_y, len(data.class_names))
+    return dict(zip(data.class_names, recalls, strict=True))
