@@ -1,0 +1,112 @@
+"""One trial of a sweep over latent distillations, as Ray Tune runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifacts, save_artifacts
+from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.run import DistillationRun
+
+PROGRESS_FILE = "progress.json"
+CACHE = "cache"
+
+
+class LatentDistillation(tune.Trainable):
+    """Runs one :class:`~trainables.latent.run.DistillationRun`; a ``training_iteration`` is a block of steps.
+
+    The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
+    absolute path of the folder with encoders and latents. The encoder should be in the cache already.
+
+    A result holds the run's scores (finite floats), ``cpu_s`` (process CPU seconds of this trial, setting up
+    included, over all its workers), ``busy_s`` (seconds the worker spent on it since the last result)
+    and ``complete`` (1 where the run came to its own end, 0 where it could go on). A checkpoint is the
+    artefact file of the prototypes as they stand, with the run's state in it, and the last scores.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._prepared: tuple[DataConfig, EncoderConfig] | None = None
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take over another trial in the same process; latents that it shares stay open."""
+        self._start(new_config)
+        return True
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._cpu_s = self._busy_s = 0.0
+        with self._timed():
+            self._prepare(config)
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        settings = {name: value for name, value in config.items() if name != CACHE}
+        self._settings = LatentConfig.parse(settings)
+        # Sums depend on the number of threads, so it is a setting and not whatever Ray left in place.
+        torch.set_num_threads(self._settings.distill.threads)
+        wanted = (self._settings.data, self._settings.encoder)
+        if wanted != self._prepared:
+            self._data: LatentData = prepare_latents(*wanted, Path(config[CACHE]), _quiet)
+            self._prepared = wanted
+        self._distillation = DistillationRun(self._settings.distill, self._data)
+        self._scores: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self._cpu_s += time.process_time() - cpu
+        self._busy_s += time.perf_counter() - wall
+
+    def step(self) -> dict[str, Any]:
+        with self._timed():
+            # A trial can be restored from the checkpoint of its end, when the end itself was not recorded.
+            if not (self._distillation.done and self._scores):
+                self._scores = self._distillation.step()
+        busy_s, self._busy_s = self._busy_s, 0.0
+        done = self._distillation.done
+        return {
+            **self._scores,
+            "training_iteration": self._distillation.iteration,
+            "cpu_s": self._cpu_s,
+            "busy_s": busy_s,
+            "complete": int(done),
+            "done": done,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        with self._timed():
+            method = self._settings.distill.method
+            folder = Path(checkpoint_dir)
+            save_artifacts(
+                folder / ARTIFACTS_FILE,
+                Artifacts(
+                    config=self._settings.flat(),
+                    class_names=self._data.class_names,
+                    sets={method: self._distillation.distilled()},
+                    provenance=self._data.provenance,
+                    prototype_state={method: self._distillation.state_dict()},
+                ),
+            )
+            (folder / PROGRESS_FILE).write_text(json.dumps({"scores": self._scores, "cpu_s": self._cpu_s}))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        with self._timed():
+            folder = Path(checkpoint)
+            artifacts = load_artifacts(folder / ARTIFACTS_FILE)
+            self._distillation.load_state_dict(artifacts.prototype_state[self._settings.distill.method])
+            progress = json.loads((folder / PROGRESS_FILE).read_text())
+            self._scores = progress["scores"]
+            self._cpu_s += progress["cpu_s"]
+
+
+def _quiet(line: str) -> None:
+    """The driver prepared the latents, so a trial has nothing to report about them."""

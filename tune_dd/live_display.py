@@ -1,0 +1,116 @@
+"""One line that says how a sweep stands: rewritten in place on a terminal, now and then in a log file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TextIO
+
+from tune_dd.sweep_config import Cell
+from tune_dd.sweep_journal import TrialRecord
+from tune_dd.sweep_results import ranking
+
+TERMINAL_PERIOD_S = 0.5
+FILE_PERIOD_S = 10.0
+MOST_CELLS_SHOWN = 3
+
+
+class LiveDisplay:
+    """Shows progress on a stream.
+
+    Args:
+        stream: a terminal, or anything that takes text.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._terminal = self._stream.isatty()
+        self._shown = ""
+        self._shown_at = float("-inf")
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._terminal and self._shown:
+            self._stream.write("\r\x1b[2K")
+            self._shown = ""
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def show(self, line: str, now: bool = False) -> None:
+        """The line of the moment; on a terminal it takes the place of the former one.
+
+        Args:
+            now: whether it should be shown though the former is recent.
+        """
+        period = TERMINAL_PERIOD_S if self._terminal else FILE_PERIOD_S
+        if line == self._shown or (not now and time.monotonic() - self._shown_at < period):
+            return
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write("\r\x1b[2K" + (line if len(line) <= width else line[: width - 1] + "…"))
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+        self._shown, self._shown_at = line, time.monotonic()
+
+    def end(self) -> None:
+        """Leave the last line standing."""
+        if self._terminal and self._shown:
+            self._stream.write("\n")
+            self._stream.flush()
+        self._shown = ""
+
+
+def progress_line(
+    records: Iterable[TrialRecord],
+    cells: Iterable[Cell],
+    objective: str,
+    total: int,
+    seconds_left: float | None,
+) -> str:
+    """How a sweep stands: ended trials by how they ended, running ones, the best so far, time left."""
+    records = list(records)
+    ended = Counter(record.status for record in records if record.status is not None)
+    parts = [f"{ended.total()} of {total} trials"]
+    for status, words in (
+        ("completed", "complete"),
+        ("stopped_early", "stopped early"),
+        ("diverged", "diverged"),
+        ("failed", "failed"),
+    ):
+        if ended[status] or status in ("completed", "stopped_early"):
+            parts.append(f"{ended[status]} {words}")
+    line = ", ".join([*parts, f"{len(records) - ended.total()} running"])
+    best = _best(records, list(cells), objective)
+    if best:
+        line += f" | best {best}"
+    if seconds_left is not None:
+        line += f" | {clock(seconds_left)} left"
+    return line
+
+
+def _best(records: list[TrialRecord], cells: list[Cell], objective: str) -> str:
+    leaders = [(cell, ranked[0]) for cell in cells if (ranked := ranking(records, cell, objective))]
+    if len(cells) > MOST_CELLS_SHOWN:
+        leaders = sorted(leaders, key=lambda pair: -pair[1].scores[objective])[:1]
+        return "".join(f"{percent(record.scores[objective])} ({cell})" for cell, record in leaders)
+    short = len({(cell.dataset, cell.backbone, cell.seed) for cell in cells}) == 1
+    return ", ".join(
+        f"{percent(record.scores[objective])} at {cell.m_per_class if short else cell}"
+        for cell, record in leaders
+    )
+
+
+def percent(share: float) -> str:
+    """``96.7%``."""
+    return f"{100 * share:.1f}%"
+
+
+def clock(seconds: float) -> str:
+    """``1:05``, or with hours ``2:01:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,222 @@
+"""What happens in Ray Tune, put on record as it happens; and the reasons to stop a sweep."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+from ray.tune.result import AUTO_RESULT_KEYS
+
+from tune_dd.live_display import LiveDisplay, progress_line
+from tune_dd.proposals import Proposals
+from tune_dd.sweep_config import SweepConfig
+from tune_dd.sweep_journal import Journal, TrialRecord
+from tune_dd.sweep_results import Encoder, encoder_of, write_run
+from tune_dd.tensorboard_log import TensorboardLog
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")
+# Less free space than this ends a sweep while there is room to end it in order.
+RESERVED_BYTES = 4 << 20
+ROOM_PERIOD_S = 1.0
+_RAYS_OWN = {*AUTO_RESULT_KEYS, "done", "time_since_restore", "iterations_since_restore"}
+_NOT_SCORES = _RAYS_OWN | {"complete", "busy_s"}
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why a sweep stops early: ``disk_full``, ``interrupted``, ``time_budget`` or ``error``."""
+
+    kind: str
+    error: BaseException | None = None
+
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+def _guarded(hook: Hook) -> Hook:
+    """Tune takes a callback's error for a failed trial; here it ends the sweep, and the runner raises it."""
+
+    @functools.wraps(hook)
+    def call(self: SweepRecorder, *args: Any, **named: Any) -> None:
+        if self.halt is not None and self.halt.kind in ("disk_full", "error"):
+            return
+        try:
+            hook(self, *args, **named)
+        except Exception as error:
+            self.halt = Halt("disk_full" if is_disk_full(error) else "error", error)
+
+    return call  # type: ignore[return-value]
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        if any(words in str(error) for words in NO_ROOM_WORDS):
+            return True
+        error = error.__cause__
+    return False
+
+
+class SweepRecorder(Callback):
+    """Keeps journal, trial folders and searcher up to date, and shows progress.
+
+    Args:
+        provenance: where each encoder's latents come from.
+        workers: trials that run at a time.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        folder: Path,
+        journal: Journal,
+        proposals: Proposals,
+        provenance: Mapping[Encoder, Mapping[str, Any]],
+        display: LiveDisplay,
+        workers: int,
+    ) -> None:
+        self._config, self._folder, self._journal, self._proposals = config, folder, journal, proposals
+        self._provenance, self._display, self._workers = provenance, display, workers
+        self._tensorboard = TensorboardLog(folder / "tensorboard")
+        self.halt: Halt | None = None
+        self.started = time.monotonic()
+        self.first_result_s: float | None = None
+        self._ended_here = 0
+        self._room_checked = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a snapshot that nobody reads
+
+    @_guarded
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        if self.first_result_s is None:
+            self.first_result_s = time.monotonic() - self.started
+        scores = {
+            name: float(value)
+            for name, value in result.items()
+            if isinstance(value, int | float) and name not in _NOT_SCORES
+        }
+        step = int(result["training_iteration"])
+        self._journal.reported(trial.trial_id, step, scores, float(result["busy_s"]))
+        self._tensorboard.log(trial.trial_id, step, scores)
+
+    @_guarded
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
+    ) -> None:
+        self._journal.saved(trial.trial_id, str(Path(checkpoint.path).relative_to(self._folder)))
+
+    @_guarded
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        result = trial.last_result
+        status = "stopped_early"
+        if result.get("complete"):
+            status = "diverged" if result["diverged"] else "completed"
+        self._end(trial.trial_id, status, None)
+
+    @_guarded
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if any(words in _error_text(trial) for words in NO_ROOM_WORDS):
+            self.halt = Halt("disk_full")
+
+    @_guarded
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        text = _error_text(trial)
+        if any(words in text for words in NO_ROOM_WORDS):
+            self.halt = Halt("disk_full")
+        else:
+            self._end(trial.trial_id, "failed", _reason(text))
+
+    def _end(self, trial_id: str, status: str, reason: str | None) -> None:
+        record = self._journal.records[trial_id]
+        if record.status is not None:
+            return
+        write_run(self._folder, record, status, self._provenance[encoder_of(record.cell)])
+        self._journal.ended(trial_id, status, reason)
+        self._proposals.finish(trial_id, record)
+        self._tensorboard.close(trial_id)
+        self._ended_here += 1
+
+    @_guarded
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        now = time.monotonic()
+        if now - self._room_checked > ROOM_PERIOD_S:
+            self._room_checked = now
+            if shutil.disk_usage(self._folder).free < RESERVED_BYTES:
+                self.halt = Halt("disk_full")
+            budget = self._config.time_budget_s
+            if budget is not None and now - self.started > budget and self.halt is None:
+                self.halt = Halt("time_budget")
+        self.show()
+
+    def show(self, now: bool = False) -> None:
+        """Show how the sweep stands."""
+        line = progress_line(
+            self._journal.records.values(),
+            self._config.cells,
+            self._config.objective,
+            self._proposals.total,
+            self._seconds_left(),
+        )
+        self._display.show(line, now)
+
+    def _seconds_left(self) -> float | None:
+        """By the pace of this session's trials, halved progress of running ones left out of account."""
+        passed = time.monotonic() - self.started
+        left = None
+        if self._ended_here:
+            ended = sum(record.status is not None for record in self._journal.records.values())
+            left = passed / self._ended_here * (self._proposals.total - ended)
+        if self._config.time_budget_s is not None:
+            remaining = max(self._config.time_budget_s - passed, 0.0)
+            left = remaining if left is None else min(left, remaining)
+        return left
+
+    def stopper(self) -> Stopper:
+        """Ends the sweep once there is a reason to; trials that run stay as they are on record."""
+        return _HaltStopper(self)
+
+
+class _HaltStopper(Stopper):
+    def __init__(self, recorder: SweepRecorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._recorder.halt is not None
+
+
+def _error_text(trial: Trial) -> str:
+    path = trial.error_file
+    if path is None or not Path(path).exists():
+        return ""
+    return Path(path).read_text().rpartition("Failure #")[2]
+
+
+def _reason(text: str) -> str:
+    """The line of an error text that says what happened: a traceback's last, a dead worker's first."""
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    if not lines:
+        return "unknown"
+    traceback = any(line.startswith("Traceback") or "ray::" in line for line in lines)
+    return (lines[-1] if traceback else lines[0])[:500]
+
+
+def unfinished(records: Mapping[str, TrialRecord]) -> int:
+    """Trials that were proposed and have no end on record."""
+    return sum(record.status is None for record in records.values())

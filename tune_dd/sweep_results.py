@@ -1,0 +1,215 @@
+"""A sweep's folder: its settings, one folder per trial, and the summary of them all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import InputError
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION
+from tune_dd.run_folder import (
+    SUMMARY_FILE,
+    experiment_summary,
+    new_run_folder,
+    run_path,
+    versions,
+    write_json,
+)
+from tune_dd.sweep_config import Cell, SweepConfig
+from tune_dd.sweep_journal import TrialRecord
+
+SWEEP_FILE = "sweep.json"
+SWEEP_SUMMARY_FILE = "sweep_summary.json"
+SWEEP_SCHEMA = 1
+"""Raised when a reader of the former version would misread the files."""
+
+Encoder = tuple[str, str, int]
+"""Dataset, backbone and seed: what a cell's latents come from."""
+
+
+def sweep_path(storage: str, name: str) -> Path:
+    """The folder of a sweep, absolute."""
+    return Path(storage).expanduser().absolute() / name
+
+
+def write_sweep(folder: Path, config: SweepConfig, data: Mapping[Encoder, Mapping[str, Any]]) -> None:
+    """Put the settings on record, with versions and what is known of the data."""
+    content = {
+        "schema_version": SWEEP_SCHEMA,
+        "config": config.to_json(),
+        "versions": versions(),
+        "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
+    }
+    write_json(folder / SWEEP_FILE, content)
+
+
+def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
+    """The content of ``sweep.json``.
+
+    Args:
+        flag: how the user named the sweep, for the message.
+
+    Raises:
+        InputError: there is no such sweep, or it is of another version.
+    """
+    path = folder / SWEEP_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{flag} names {folder}, where no sweep is ({error.strerror})",
+            f"a sweep's folder holds {SWEEP_FILE}",
+            "check --name and --storage",
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error})", "must be JSON", "restore it from a copy, or start a new sweep"
+        ) from error
+    if content.get("schema_version") != SWEEP_SCHEMA:
+        raise InputError(
+            f"{path} has schema version {content.get('schema_version')}",
+            f"this tune-dd reads version {SWEEP_SCHEMA}",
+            "use the version of tune-dd that the file names",
+        )
+    return content
+
+
+def encoder_name(dataset: str, backbone: str, seed: int) -> str:
+    """``digits/conv/seed0``."""
+    return f"{dataset}/{backbone}/seed{seed}"
+
+
+def encoder_of(cell: Cell) -> Encoder:
+    """What the cell's latents come from."""
+    return cell.dataset, cell.backbone, cell.seed
+
+
+def run_name(record: TrialRecord) -> str:
+    """The last part of a trial's folder: ``implicit-m10-seed0-00007``."""
+    return f"{record.settings['method']}-m{record.cell.m_per_class}-seed{record.cell.seed}-{record.trial_id}"
+
+
+def run_folder(folder: Path, record: TrialRecord) -> Path:
+    """Where a trial's summary and artefacts lie, in the layout of single runs."""
+    return run_path(folder.parent, folder.name, record.cell.dataset, record.cell.backbone, run_name(record))
+
+
+def write_run(folder: Path, record: TrialRecord, status: str, provenance: Mapping[str, Any]) -> None:
+    """Make a finished trial's folder from its last checkpoint, whole or not at all.
+
+    A folder that a killed sweep wrote for the same trial is replaced: the trial was not on record as ended.
+    """
+    path = run_folder(folder, record)
+    if path.exists():
+        shutil.rmtree(path)
+    timings = {name: record.scores[name] for name in TIMINGS if name in record.scores}
+    scores = {name: value for name, value in record.scores.items() if name not in TIMINGS}
+    with new_run_folder(path) as fresh:
+        if record.checkpoint is not None:
+            shutil.copyfile(folder / record.checkpoint / ARTIFACTS_FILE, fresh / ARTIFACTS_FILE)
+        summary = experiment_summary(
+            config=record.settings,
+            provenance=provenance,
+            artifact_schema=SCHEMA_VERSION,
+            scores={record.settings["method"]: scores},
+            per_class_accuracy={},
+            timings={**timings, "busy_s": record.busy_s},
+            sweep=folder.name,
+            trial_id=record.trial_id,
+            status=status,
+            params=record.params,
+            iterations=max(record.reports, default=0),
+        )
+        write_json(fresh / SUMMARY_FILE, summary)
+
+
+TIMINGS = ("cpu_s", "optimise_cpu_s")
+"""Scores that two runs of one configuration need not agree on."""
+
+
+def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[TrialRecord]:
+    """A cell's trials, best first.
+
+    Completed ones come before those that were stopped early, whose scores are not their last word.
+    Equal scores, which are common on small selection halves, are ranked by the other accuracy.
+    """
+    other = "roundtrip_accuracy" if objective == "probe_accuracy" else "probe_accuracy"
+    rankable = [
+        record
+        for record in records
+        if record.cell == cell and record.status in ("completed", "stopped_early") and record.scores
+    ]
+    return sorted(
+        rankable,
+        key=lambda r: (r.status != "completed", -r.scores[objective], -r.scores[other], r.trial_id),
+    )
+
+
+def summarise(
+    folder: Path,
+    config: SweepConfig,
+    records: Mapping[str, TrialRecord],
+    data: Mapping[Encoder, Mapping[str, Any]],
+    controls: Mapping[Cell, Mapping[str, Mapping[str, float]]],
+    state: str,
+    timings: Mapping[str, float],
+) -> dict[str, Any]:
+    """The content of ``sweep_summary.json``: every trial once.
+
+    Args:
+        state: ``finished``, or why it is not.
+        timings: seconds, by what they were spent on.
+    """
+    cells = []
+    for cell in config.cells:
+        ranked = ranking(records.values(), cell, config.objective)
+        cells.append(
+            {
+                "cell": str(cell),
+                **_cell_fields(cell),
+                "best": ranked[0].trial_id if ranked else None,
+                "ranking": [record.trial_id for record in ranked],
+                "controls": {name: dict(scores) for name, scores in controls.get(cell, {}).items()},
+            }
+        )
+    return {
+        "schema_version": SWEEP_SCHEMA,
+        "name": folder.name,
+        "state": state,
+        "objective": config.objective,
+        "config": config.to_json(),
+        "versions": versions(),
+        "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
+        "cells": cells,
+        "trials": [_trial_entry(folder, record) for _, record in sorted(records.items())],
+        "timings": dict(timings),
+    }
+
+
+def _cell_fields(cell: Cell) -> dict[str, Any]:
+    return {
+        "dataset": cell.dataset,
+        "backbone": cell.backbone,
+        "seed": cell.seed,
+        "m_per_class": cell.m_per_class,
+    }
+
+
+def _trial_entry(folder: Path, record: TrialRecord) -> dict[str, Any]:
+    path = run_folder(folder, record)
+    return {
+        "trial_id": record.trial_id,
+        "cell": str(record.cell),
+        "status": record.status or "unfinished",
+        "reason": record.reason,
+        "iterations": max(record.reports, default=0),
+        "scores": {name: value for name, value in record.scores.items() if name not in TIMINGS},
+        "cpu_s": record.scores.get("cpu_s", 0.0),
+        "busy_s": record.busy_s,
+        "params": record.params,
+        "config": record.settings,
+        "run": str(path.relative_to(folder)) if path.exists() else None,
+    }

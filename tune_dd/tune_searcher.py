@@ -1,0 +1,155 @@
+"""The sweep's proposals as Ray Tune asks for them, and its early stopping, cell by cell."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from ray.tune import CheckpointConfig
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+from ray.tune.search import SearchAlgorithm
+
+from tune_dd.proposals import Proposals
+from tune_dd.sweep_config import Cell, SweepConfig
+from tune_dd.sweep_journal import Journal, TrialRecord
+
+# A trial is given up after its worker died, or it raised, this many times more than once.
+MAX_FAILURES = 3
+GRACE_ITERATIONS = 2
+REDUCTION_FACTOR = 3
+# Far beyond any run's length: trials end by themselves, never by this bound.
+MAX_ITERATIONS = GRACE_ITERATIONS * REDUCTION_FACTOR**8
+
+
+class JournaledSearch(SearchAlgorithm):
+    """Hands out trials: those that an interrupted sweep left first, then new proposals.
+
+    Trial ids are their numbers in the sweep, so a proposal that is made again keeps its name. Every
+    proposal is in the journal before Tune sees it. Nothing is saved by way of Tune.
+
+    Args:
+        proposals: knows the journal's trials already.
+        journal: holds the records.
+        trial_config: what each trial's config holds beside its settings.
+        max_concurrent: trials that may be live at a time, one waiting included.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        proposals: Proposals,
+        journal: Journal,
+        trial_config: dict[str, Any],
+        max_concurrent: int,
+    ) -> None:
+        self._config, self._proposals, self._journal = config, proposals, journal
+        self._trial_config, self._max_concurrent = trial_config, max_concurrent
+        self._metric = config.objective
+        self._left = [record for record in journal.records.values() if record.status is None]
+        self._number = len(journal.records)
+        self._live: set[str] = set()
+        self._experiment: Experiment | None = None
+
+    @property
+    def total_samples(self) -> int:
+        return self._proposals.total
+
+    def add_configurations(self, experiments: Any) -> None:
+        self._experiment = experiments[0]
+
+    def is_finished(self) -> bool:
+        return self._finished or (not self._left and self._number >= self._proposals.total)
+
+    def next_trial(self) -> Trial | None:
+        if self.is_finished() or len(self._live) >= self._max_concurrent:
+            return None
+        if self._left:
+            return self._trial(self._left.pop(0))
+        trial_id = f"{self._number:05d}"
+        proposal = self._proposals.propose(self._number, trial_id)
+        assert proposal is not None
+        self._journal.proposed(trial_id, proposal.cell, proposal.params, proposal.settings)
+        self._number += 1
+        return self._trial(self._journal.records[trial_id])
+
+    def _trial(self, record: TrialRecord) -> Trial:
+        assert self._experiment is not None
+        self._live.add(record.trial_id)
+        checkpoint = self._journal.path.parent / record.checkpoint if record.checkpoint else None
+        cpus, gpus = self._config.cpus_per_trial, self._config.gpus_per_trial
+        return Trial(
+            self._experiment.run_identifier,
+            config={**record.settings, **self._trial_config},
+            trial_id=record.trial_id,
+            storage=self._experiment.storage,
+            placement_group_factory=PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}]),
+            # One checkpoint is kept: the next is complete before this one goes. Stated on the trial, because
+            # stated for the experiment it makes Tune write its own snapshot at every checkpoint.
+            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=True),
+            restore_path=str(checkpoint) if checkpoint is not None and checkpoint.exists() else None,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            max_failures=MAX_FAILURES,
+        )
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self._live.discard(trial_id)
+
+
+class CellScheduler(FIFOScheduler):
+    """ASHA inside each cell: trials with other data or sizes are no measure of a trial's worth.
+
+    Paper: Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020, algorithm 2.
+    """
+
+    def __init__(self, objective: str) -> None:
+        super().__init__()
+        self._metric = objective
+        self._cells: dict[Cell, ASHAScheduler] = {}
+
+    @property
+    def metric(self) -> str:
+        return self._metric
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        return True
+
+    def recall(self, record: TrialRecord) -> None:
+        """Take in the reports of a trial from before an interruption."""
+        scheduler, trial = self._of(record.cell), SimpleNamespace(trial_id=record.trial_id)
+        scheduler.on_trial_add(None, trial)
+        for iteration, value in record.values(self._metric).items():
+            scheduler.on_trial_result(None, trial, {"training_iteration": iteration, self._metric: value})
+
+    def _of(self, cell: Cell) -> ASHAScheduler:
+        if cell not in self._cells:
+            self._cells[cell] = ASHAScheduler(
+                metric=self._metric,
+                mode="max",
+                max_t=MAX_ITERATIONS,
+                grace_period=GRACE_ITERATIONS,
+                reduction_factor=REDUCTION_FACTOR,
+            )
+        return self._cells[cell]
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(Cell.of(trial.config)).on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        decision: str = self._of(Cell.of(trial.config)).on_trial_result(tune_controller, trial, result)
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        self._of(Cell.of(trial.config)).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(Cell.of(trial.config)).on_trial_error(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(Cell.of(trial.config)).on_trial_remove(tune_controller, trial)
+
+    def debug_string(self) -> str:
+        return f"ASHA in {len(self._cells)} cells"
