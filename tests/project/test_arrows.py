@@ -17,8 +17,12 @@ FORBIDDEN = {
 }
 PURE = ("trainables.latent", "trainables.environment")
 TEST_DOOR = "trainables.latent.test_access"
-# Who may import or name what.
-ONLY = {TEST_DOOR: {"tune_dd.evaluate"}, "load_test_pool": {TEST_DOOR}}
+# Who may import or name what: test data are reached through evaluate, and through nothing else.
+ONLY = {
+    "load_test_pool": {TEST_DOOR},
+    TEST_DOOR: {"tune_dd.evaluation"},
+    "tune_dd.evaluation": {"tune_dd.evaluate"},
+}
 
 
 def module_files(root: Path) -> dict[str, Path]:
@@ -105,7 +109,9 @@ def test_the_project_keeps_its_arrows() -> None:
 
 def test_the_door_to_test_data_exists() -> None:
     # Were it renamed, the rule above would guard nothing.
-    assert TEST_DOOR in module_files(ROOT)
+    files = module_files(ROOT)
+    assert {TEST_DOOR, "tune_dd.evaluation", "tune_dd.evaluate"} <= set(files)
+    assert "load_test_pool" in files[TEST_DOOR].read_text()
 
 
 BAD = {
@@ -130,10 +136,15 @@ BAD = {
         "def f():\n    from trainables.latent import test_access",
         "tune_dd.search imports trainables.latent.test_access",
     ),
+    "a search opens test data by a detour": (
+        "tune_dd/search.py",
+        "from tune_dd.evaluation import test",
+        "tune_dd.search imports tune_dd.evaluation",
+    ),
     "the sweep loads the test pool": (
-        "tune_dd/evaluate.py",
+        "tune_dd/evaluation.py",
         "from trainables.latent.datasets import load_test_pool",
-        "tune_dd.evaluate imports load_test_pool",
+        "tune_dd.evaluation imports load_test_pool",
     ),
     "as an attribute": (
         "trainables/latent/a.py",
@@ -148,7 +159,8 @@ def tree(tmp_path: Path) -> Path:
     """A small tree of the same shape, without a fault."""
     good = {
         "tune_dd/__init__.py": "",
-        "tune_dd/evaluate.py": "from trainables.latent.test_access import open_test_latents\nimport ray",
+        "tune_dd/evaluate.py": "from tune_dd.evaluation import test\nimport ray",
+        "tune_dd/evaluation.py": "from trainables.latent.test_access import open_test_latents",
         "search_spaces/__init__.py": "import optuna",
         "trainables/__init__.py": "",
         "trainables/trial.py": "import ray\nfrom trainables.latent import datasets",
