@@ -85,7 +85,8 @@ class FlagParser(argparse.ArgumentParser):
 
         Args:
             flag: with its dashes, "--num-trials".
-            kind: ``int``, ``float``, ``str`` or ``bool`` (a pair --flag / --no-flag).
+            kind: ``int``, ``float``, ``str`` or ``bool`` (a pair --flag / --no-flag; without a default, a
+                switch that is off unless given).
             help: one sentence without the default, which is appended where there is one.
             default: what :attr:`Flags.values` holds where the flag is not given.
             many: takes one or more values and yields a tuple.
@@ -99,6 +100,10 @@ class FlagParser(argparse.ArgumentParser):
             help, metavar = f"{help}: {', '.join(choices)}", metavar or "NAME"
         shown = (help + _default_words(default)).replace("%", "%%")
         target = group or self
+        if kind is bool and default is None:
+            self._defaults_by_name[name] = False
+            target.add_argument(flag, action="store_true", help=shown)
+            return
         if kind is bool:
             target.add_argument(flag, action=argparse.BooleanOptionalAction, help=shown)
             return

@@ -46,6 +46,15 @@ def test_given_and_default_flags_are_told_apart(small: FlagParser) -> None:
     assert flags["rate"] == 0.5
 
 
+def test_a_switch_is_off_unless_given(small: FlagParser) -> None:
+    small.add_flag("--again", bool, "once more")
+    assert small.parse([])["again"] is False
+    assert small.parse([]).given == {}
+    assert small.parse(["--again"]).given == {"again": True}
+    with pytest.raises(SystemExit):
+        small.parse(["--no-again"])
+
+
 def test_numbers_are_read_as_such(small: FlagParser) -> None:
     flags = small.parse(["--rate=1e-3", "--limit", "7"])
     assert flags.given == {"rate": 1e-3, "limit": 7}
