@@ -93,3 +93,19 @@ def an_earlier_run(here: Path) -> None:
 
 def foreign_weights(here: Path) -> None:
     (here / "weights.pt").write_text("no state dict in here")
+
+
+def an_old_folder(here: Path) -> None:
+    (here / "results" / "old").mkdir(parents=True)
+
+
+def a_damaged_sweep(here: Path) -> None:
+    an_old_folder(here)
+    for name in ("sweep.json", "sweep_summary.json"):
+        (here / "results" / "old" / name).write_text('{"schema_version": 1, "config": {"na')
+
+
+def a_sweep_of_the_future(here: Path) -> None:
+    an_old_folder(here)
+    for name in ("sweep.json", "sweep_summary.json"):
+        (here / "results" / "old" / name).write_text('{"schema_version": 999}')

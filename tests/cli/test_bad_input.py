@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,69 @@ DISTILL = [
     Case("", "exists already", broken_data.an_earlier_run),
 ]
 
-CASES = [("distill", case) for case in DISTILL]
+SEARCH = [
+    Case("--datasets digits cifar", "--datasets is 'cifar'.*did you mean 'cifar10'"),
+    Case("--backbones con", "--backbones is 'con'.*did you mean 'conv'"),
+    Case("--searcher tpee", "--searcher is 'tpee'.*did you mean 'tpe'"),
+    Case("--objective accuracy", "--objective is 'accuracy'.*did you mean 'probe_accuracy'"),
+    Case("--num-trails 3", "--num-trails is not a flag of this command: did you mean --num-trials"),
+    Case("--num-trials 0", "--num-trials is 0.*at least 1"),
+    Case("--num-trials -5", "--num-trials is -5.*at least 1"),
+    Case("--time-budget-s 0", "--time-budget-s is 0.*greater than 0"),
+    Case("--time-budget-s nan", "--time-budget-s is nan.*finite"),
+    Case("--prototypes 1 0", "--prototypes is 0.*at least 1"),
+    Case("--prototypes 1 500", "--prototypes is 500.*smallest class"),
+    Case("--budgets 500", "--budgets is 500.*smallest class"),
+    Case("--seeds 0 -1", "--seeds is -1.*at least 0"),
+    Case("--lr -inf", "--lr is -inf.*finite"),
+    Case("--cpus-per-trial 4096", "--cpus-per-trial is 4096.*there are [0-9]+ CPUs"),
+    Case("--gpus-per-trial 99", "--gpus-per-trial is 99.*there are [0-9]+ GPUs"),
+    Case("--max-concurrent 4096", "--max-concurrent is 4096"),
+    Case("--searcher grid --num-trials 3", "--num-trials is 3 with --searcher grid"),
+    Case("--name a/b", "--name is 'a/b'"),
+    Case("--name ..", "--name is '..'"),
+    Case("--name old", "--name is old.*exists already", broken_data.an_old_folder),
+    Case("--resume", "--resume is given without --name"),
+    Case("--resume --name gone", "gone, where no sweep is"),
+    Case("--resume --name old", "old, where no sweep is", broken_data.an_old_folder),
+    Case("--resume --name old", "sweep.json is damaged", broken_data.a_damaged_sweep),
+    Case("--warm-start gone", "gone, where no sweep is"),
+    Case("--warm-start ../x", "--warm-start is '../x'"),
+    Case("--storage /proc/1/x", "--storage is"),
+    Case("--storage taken", "--storage is.*Not a directory", broken_data.a_file_as_storage),
+    Case("--address nowhere", "--address is"),
+    Case("--address 127.0.0.1:9", "--address is 127.0.0.1:9.*must answer"),
+    Case("--datasets custom", "--custom-train-dir is not given"),
+    Case("--datasets custom --custom-train-dir images", "images cannot be read"),
+    Case("--datasets custom --custom-train-dir images", "03.png", broken_data.corrupt_image),
+    Case("--datasets features --features-train features.npz", "finite", broken_data.features_not_finite),
+    Case("--backbones resnet18 --weights gone.pt", "gone.pt"),
+]
+AFTER_A_SWEEP = [
+    Case("", "RESULTS is missing"),
+    Case("results/gone", "results/gone does not exist"),
+    Case("results/ol", "results/ol does not exist.*did you mean 'old'", broken_data.an_old_folder),
+    Case("results/old", "holds no sweep_summary.json", broken_data.an_old_folder),
+    Case("results/old", "sweep_summary.json is damaged", broken_data.a_damaged_sweep),
+    Case("results/old", "schema version", broken_data.a_sweep_of_the_future),
+    Case("results/old --cach x", "--cach is not a flag of this command: did you mean --cache"),
+]
+EVALUATE = [
+    *AFTER_A_SWEEP,
+    Case("results/old --top-k 0", "--top-k is 0.*at least 1"),
+    Case("results/old --fresh-seeds many", "--fresh-seeds is 'many'.*whole number"),
+]
+
+CASES = [
+    (verb, case)
+    for verb, cases in (
+        ("distill", DISTILL),
+        ("search", SEARCH),
+        ("evaluate", EVALUATE),
+        ("reproduce", AFTER_A_SWEEP),
+    )
+    for case in cases
+]
 
 
 def files_below(here: Path) -> set[Path]:
@@ -128,3 +191,14 @@ def test_an_unknown_verb_gets_a_suggestion(
 ) -> None:
     assert cli.main(words) == 2
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("verb", ["distill", "search"])
+def test_storage_that_is_full_is_refused_at_the_start(
+    verb: str, small_disk: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = small_disk("256k")
+    assert cli.main([verb, "--storage", str(disk / "results")]) == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(rf"tune-dd {verb}: --storage is {disk}/results [^\n]*\n", err), err
+    assert list(disk.iterdir()) == []
