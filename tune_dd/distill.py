@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Path(flags["storage"]), flags["name"], config.data.dataset, config.encoder.backbone, run
     )
     refuse_existing(folder)
-    check_writable("--storage", folder)
+    check_writable("--storage", Path(flags["storage"]))
     print(describe(config, methods), flush=True)
 
     import torch

@@ -200,5 +200,5 @@ def test_storage_that_is_full_is_refused_at_the_start(
     disk = small_disk("256k")
     assert cli.main([verb, "--storage", str(disk / "results")]) == 2
     err = capsys.readouterr().err
-    assert re.fullmatch(rf"tune-dd {verb}: --storage is {disk}/results [^\n]*\n", err), err
+    assert re.fullmatch(rf"tune-dd {verb}: --storage is {disk}/results[^\n]*No space left[^\n]*\n", err), err
     assert list(disk.iterdir()) == []
