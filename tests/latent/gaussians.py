@@ -25,7 +25,12 @@ class ForgetfulCodec:
 
 
 def gaussian_latents(
-    classes: int = 3, d: int = 8, per_class: int = 60, separation: float = 4.0, seed: int = 0, codec: bool = True
+    classes: int = 3,
+    d: int = 8,
+    per_class: int = 60,
+    separation: float = 4.0,
+    seed: int = 0,
+    codec: bool = True,
 ) -> LatentData:
     """Standardised latents of equally likely Gaussian classes.
 

@@ -33,7 +33,11 @@ def test_round_trip(tmp_path: Path) -> None:
     path, written = tmp_path / "a.pt", example()
     save_artifacts(path, written)
     read = load_artifacts(path)
-    assert (read.config, read.class_names, read.provenance) == (written.config, written.class_names, written.provenance)
+    assert (read.config, read.class_names, read.provenance) == (
+        written.config,
+        written.class_names,
+        written.provenance,
+    )
     for name, expected in written.sets.items():
         got = read.sets[name]
         assert torch.equal(got.x, expected.x) and torch.equal(got.y, expected.y)

@@ -33,7 +33,7 @@ def test_every_control_is_in_the_table() -> None:
 
 
 def test_selection_controls_come_at_the_budget_too() -> None:
-    table = control_scores(gaussian_latents(), 2, seed=0, budget_per_class=9)
+    table = control_scores(gaussian_latents(), 2, seed=0, budgets=(9,))
     assert {"random@9", "herding@9", "k_center@9", "kmeans_medoids@9"} <= set(table)
     assert table["herding@9"]["size_bytes"] == 4.5 * table["herding"]["size_bytes"]
 

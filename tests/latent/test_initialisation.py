@@ -42,7 +42,9 @@ def test_k_center_never_repeats_among_duplicates() -> None:
 
 def test_kmeans_finds_three_well_apart_clusters() -> None:
     centres = torch.tensor([[0.0, 0.0], [100.0, 0.0], [0.0, 100.0]])
-    x = torch.cat([centre + torch.randn(30, 2, generator=torch.Generator().manual_seed(2)) for centre in centres])
+    x = torch.cat(
+        [centre + torch.randn(30, 2, generator=torch.Generator().manual_seed(2)) for centre in centres]
+    )
     found = kmeans_centroids(x, 3, torch.Generator().manual_seed(0))
     expected = torch.stack([chunk.mean(0) for chunk in x.split(30)])
     distances = torch.cdist(found, expected)

@@ -113,7 +113,9 @@ class TestConformance:
 
 @pytest.mark.parametrize("init", INITIALISATIONS)
 def test_every_initialisation_starts_a_run(init: str) -> None:
-    scores = finish(DistillationRun(DistillConfig(init=init, m_per_class=3, proto_steps_base=20), gaussian_latents()))
+    scores = finish(
+        DistillationRun(DistillConfig(init=init, m_per_class=3, proto_steps_base=20), gaussian_latents())
+    )
     assert scores["probe_accuracy"] >= 0.96
 
 
@@ -133,7 +135,9 @@ class TestImplicitGradient:
         self.real = (data.train_x.double(), data.train_y)
         self.l2 = 0.05
         weights = SolvedProbe.apply(self.x, self.targets, self.l2, None, 1e-12)
-        self.grad_x, self.grad_targets = torch.autograd.grad(outer_loss(weights, *self.real), (self.x, self.targets))
+        self.grad_x, self.grad_targets = torch.autograd.grad(
+            outer_loss(weights, *self.real), (self.x, self.targets)
+        )
 
     def loss_at(self, x: torch.Tensor, targets: torch.Tensor) -> float:
         return float(outer_loss(solve_logistic(LogisticProblem(with_bias(x), targets, self.l2)), *self.real))
@@ -161,6 +165,23 @@ class TestImplicitGradient:
             weights = weights - 0.5 * (points.T @ residual + penalty * weights)
         unrolled = torch.autograd.grad(outer_loss(weights, *self.real), self.x)[0]
         torch.testing.assert_close(self.grad_x, unrolled, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["implicit", "unrolled"])
+def test_prototypes_teach_the_probe_that_all_data_teach(method: str) -> None:
+    """At the same penalty the weights come out nearly the same, not merely as good."""
+    data = gaussian_latents(separation=2.0)
+    config = DistillConfig(
+        method=method, m_per_class=4, lr=0.1, proto_steps_base=400, unroll_steps=80, inner_l2=0.05
+    )
+    run = DistillationRun(config, data)
+    finish(run)
+    problems = [(run.distilled().x, run.y), (data.train_x, data.train_y)]
+    taught, full = (
+        solve_logistic(LogisticProblem(with_bias(x.double()), one_hot(y, 3), config.inner_l2))
+        for x, y in problems
+    )
+    assert float((taught - full).norm()) < 0.1 * float(full.norm())
 
 
 def test_learned_prototypes_beat_random_points() -> None:

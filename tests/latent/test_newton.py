@@ -20,8 +20,13 @@ def random_problem(n: int, d: int, classes: int, l2: float, soft: bool, seed: in
     return LogisticProblem(with_bias(x), targets, l2)
 
 
+SHAPES = [(40, 5, 3, False), (12, 30, 4, False), (60, 8, 5, True)]
+
+
 @pytest.mark.parametrize("l2", [1.0, 1e-2, 1e-4])
-@pytest.mark.parametrize(("n", "d", "classes", "soft"), [(40, 5, 3, False), (12, 30, 4, False), (60, 8, 5, True)])
+@pytest.mark.parametrize(
+    ("n", "d", "classes", "soft"), [(40, 5, 3, False), (12, 30, 4, False), (60, 8, 5, True)]
+)
 def test_minimum_equals_that_of_lbfgs(n: int, d: int, classes: int, soft: bool, l2: float) -> None:
     problem = random_problem(n, d, classes, l2, soft)
 
@@ -50,7 +55,9 @@ def test_two_points_on_a_line_solve_a_scalar_equation() -> None:
     a = brentq(lambda a: 1 / (1 + math.exp(2 * a)) - l2 * a, 0, 50)
     x = with_bias(torch.tensor([[-1.0], [1.0]], dtype=torch.float64))
     solved = solve_logistic(LogisticProblem(x, torch.eye(2, dtype=torch.float64), l2))
-    torch.testing.assert_close(solved, torch.tensor([[-a, a], [0.0, 0.0]], dtype=torch.float64), atol=1e-7, rtol=0)
+    torch.testing.assert_close(
+        solved, torch.tensor([[-a, a], [0.0, 0.0]], dtype=torch.float64), atol=1e-7, rtol=0
+    )
 
 
 def test_start_does_not_move_the_minimum() -> None:
@@ -68,7 +75,9 @@ def test_hessian_product_is_the_gradients_derivative() -> None:
     ahead, _ = problem.gradient(weights + step * direction)
     behind, _ = problem.gradient(weights - step * direction)
     _, probabilities = problem.gradient(weights)
-    torch.testing.assert_close(problem.hessian(probabilities)(direction), (ahead - behind) / (2 * step), atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(
+        problem.hessian(probabilities)(direction), (ahead - behind) / (2 * step), atol=1e-8, rtol=1e-6
+    )
 
 
 def test_conjugate_gradients_solve_a_known_system() -> None:

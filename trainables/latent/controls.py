@@ -7,7 +7,7 @@ accuracy proves in a latent space, and for the soft-label track real points with
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -36,22 +36,22 @@ def closed_form_points(probe: LinearClassifier) -> Tensor:
     weights = probe.weights.double()
     centred = weights - weights.mean(1, keepdim=True)  # a shift common to all classes changes nothing
     directions, bias = centred[:-1].T, centred[-1]  # (C, d), (C,)
-    shift = -torch.linalg.pinv(directions) @ bias  # (d, C) x (C,) -> (d,)
+    shift: Tensor = -torch.linalg.pinv(directions) @ bias  # (d, C) x (C,) -> (d,)
     # Logits of the new probe are of order s^2 |W|^2 / (C l2): kept small at every penalty but the weakest.
     scale = 0.03 / float(directions.norm(dim=1).max().clamp(min=1e-12))
     return (scale * directions + shift).float()
 
 
 def control_sets(
-    data: LatentData, m_per_class: int, seed: int, budget_per_class: int | None = None
+    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = ()
 ) -> Iterator[tuple[str, DistilledSet]]:
     """Every control but the full data, as (name, set).
 
     Args:
         m_per_class: points per class.
         seed: of the random choice and of k-means.
-        budget_per_class: where given and different, selection controls at this budget too, under
-            ``<name>@<budget>``.
+        budgets: further numbers of real points per class, for the selection controls, which then come
+            under ``<name>@<budget>`` too.
 
     Raises:
         InputError: if a class has fewer training points than asked for.
@@ -70,10 +70,10 @@ def control_sets(
     rows = choose_points("random", x, y, classes, m_per_class, seed)
     soft = probe.logits(x[rows]).softmax(1)
     yield "random_teacher_labels", DistilledSet(x[rows], y[rows], soft_labels=soft, indices=rows)
-    if budget_per_class is not None and budget_per_class != m_per_class:
+    for budget in budgets:
         for name in CHOICES:
-            rows = choose_points(name, x, y, classes, budget_per_class, seed)
-            yield f"{name}@{budget_per_class}", DistilledSet(x[rows], y[rows], indices=rows)
+            rows = choose_points(name, x, y, classes, budget, seed)
+            yield f"{name}@{budget}", DistilledSet(x[rows], y[rows], indices=rows)
 
 
 def full_data_scores(data: LatentData) -> dict[str, float]:
@@ -88,7 +88,7 @@ def full_data_scores(data: LatentData) -> dict[str, float]:
 
 
 def control_scores(
-    data: LatentData, m_per_class: int, seed: int, budget_per_class: int | None = None
+    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = ()
 ) -> dict[str, dict[str, float]]:
     """Scores of all controls on the selection half, by name, with the CPU seconds of making each set.
 
@@ -98,7 +98,7 @@ def control_scores(
     full = full_data_scores(data)
     table = {FULL_DATA: full}
     started = time.process_time()
-    for name, distilled in control_sets(data, m_per_class, seed, budget_per_class):
+    for name, distilled in control_sets(data, m_per_class, seed, budgets):
         made = time.process_time()
         readings = fit_readings(distilled, data)
         scores = score_readings(readings, data.selection_x, data.selection_y, full["probe_accuracy"])

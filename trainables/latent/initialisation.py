@@ -142,7 +142,9 @@ def choose_points(name: str, x: Tensor, y: Tensor, classes: int, m: int, seed: i
     """
     choice = CHOICES[name]
     randomness = generator(seed, "choice", name, m)
-    return torch.cat([rows[choice(x[rows], m, randomness).to(rows.device)] for rows in class_rows(y, classes, m)])
+    return torch.cat(
+        [rows[choice(x[rows], m, randomness).to(rows.device)] for rows in class_rows(y, classes, m)]
+    )
 
 
 def cluster_centroids(x: Tensor, y: Tensor, classes: int, m: int, seed: int) -> Tensor:

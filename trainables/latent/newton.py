@@ -115,7 +115,9 @@ def conjugate_gradients(product: Operator, precondition: Operator, rhs: Tensor, 
     return solution
 
 
-def solve_logistic(problem: LogisticProblem, start: Tensor | None = None, gram: Tensor | None = None) -> Tensor:
+def solve_logistic(
+    problem: LogisticProblem, start: Tensor | None = None, gram: Tensor | None = None
+) -> Tensor:
     """Minimise a :class:`LogisticProblem`.
 
     Args:

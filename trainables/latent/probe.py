@@ -107,5 +107,6 @@ def fit_ridge(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
 
 def nearest_neighbour(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
     """Labels (k,) of the closest of the points (n, d) to each query (k, d), in Euclidean distance."""
-    nearest = [torch.cdist(chunk, x).argmin(1) for chunk in queries.to(x.dtype).split(2048)]
+    chunks = torch.split(queries.to(x.dtype), 2048)  # bounds the distance matrix
+    nearest = [torch.cdist(chunk, x).argmin(1) for chunk in chunks]
     return y[torch.cat(nearest)]

@@ -60,7 +60,9 @@ class DistillationRun:
         # Learned labels are logits; the others' share of the initial confidence is spread evenly.
         others = (1 - INITIAL_CONFIDENCE) / (classes - 1)
         margin = math.log(INITIAL_CONFIDENCE / others)
-        self.label_logits = (margin * one_hot(self.y, classes).float()).requires_grad_(config.labels == "soft")
+        self.label_logits = (margin * one_hot(self.y, classes).float()).requires_grad_(
+            config.labels == "soft"
+        )
         learned = [self.x, self.label_logits] if config.labels == "soft" else [self.x]
         self.optimizer = torch.optim.Adam(learned, lr=config.lr)
         self.objective = build_objective(config)

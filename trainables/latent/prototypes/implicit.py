@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from trainables.latent.config import DistillConfig
 from trainables.latent.newton import LogisticProblem, conjugate_gradients, solve_logistic, with_bias
@@ -33,7 +32,9 @@ class SolvedProbe(torch.autograd.Function):
     """Weights (d + 1, C) of the converged probe as a differentiable function of its training set."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, targets: Tensor, l2: float, start: Tensor | None, tolerance: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, targets: Tensor, l2: float, start: Tensor | None, tolerance: float
+    ) -> Tensor:
         """``x`` (n, d) and ``targets`` (n, C), both float64."""
         weights = solve_logistic(LogisticProblem(with_bias(x), targets, l2), start)
         ctx.save_for_backward(x, targets, weights)
@@ -62,7 +63,7 @@ class SolvedProbe(torch.autograd.Function):
 
 
 class ImplicitGradient(Objective):
-    """Cross-entropy on real latents of the probe that training on the prototypes converges to."""
+    """Loss on real latents of the probe that training on the prototypes converges to."""
 
     def __init__(self, config: DistillConfig) -> None:
         super().__init__(config)
@@ -75,8 +76,7 @@ class ImplicitGradient(Objective):
             x.double(), targets.double(), self.config.inner_l2, self.weights, ADJOINT_TOLERANCE
         )
         self.weights = weights.detach()
-        weights = weights.to(batch_x.dtype)
-        return cross_entropy(batch_x @ weights[:-1] + weights[-1], batch_y)
+        return self.probe_loss(weights.to(batch_x.dtype), batch_x, batch_y)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {} if self.weights is None else {"weights": self.weights}

@@ -32,5 +32,6 @@ class KernelRidge(Objective):
         # The penalty is relative to the kernel's size, as points move while they are learned.
         penalty = self.config.inner_l2 * system.detach().diagonal().mean()
         system = system + penalty * torch.eye(len(x), dtype=x.dtype, device=x.device)
-        predictions = (real @ points.T / width) @ torch.linalg.solve(system, centred)  # (k, n) x (n, C) -> (k, C)
+        dual: Tensor = torch.linalg.solve(system, centred)  # (n, C)
+        predictions: Tensor = (real @ points.T / width) @ dual  # (k, n) x (n, C) -> (k, C)
         return (predictions - goal).square().sum(1).mean()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from trainables.latent.config import DistillConfig
 
@@ -19,6 +20,18 @@ class Objective(ABC):
 
     def __init__(self, config: DistillConfig) -> None:
         self.config = config
+
+    def probe_loss(self, weights: Tensor, batch_x: Tensor, batch_y: Tensor) -> Tensor:
+        """What a probe trained on all real latents with penalty ``inner_l2`` minimises, on a batch of them.
+
+        With the penalty, the best that prototypes can teach is that probe. Without it, prototypes of
+        well-separated classes go on to fit the last training point, and more so the longer they learn.
+
+        Args:
+            weights: (d + 1, C), the bias in the last row.
+        """
+        penalty = 0.5 * self.config.inner_l2 * weights[:-1].square().sum()
+        return cross_entropy(batch_x @ weights[:-1] + weights[-1], batch_y) + penalty
 
     @abstractmethod
     def __call__(
@@ -39,3 +52,4 @@ class Objective(ABC):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of :meth:`state_dict`."""
+        assert not state, "a method with memory has to restore it"

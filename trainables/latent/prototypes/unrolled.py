@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from trainables.latent.newton import with_bias
 from trainables.latent.prototypes.objective import Objective
 
 
 class UnrolledTraining(Objective):
-    """Cross-entropy on real latents of a probe after ``unroll_steps`` steps with Nesterov's momentum."""
+    """Loss on real latents of a probe after ``unroll_steps`` steps with Nesterov's momentum."""
 
     def __call__(
         self, x: Tensor, targets: Tensor, batch_x: Tensor, batch_y: Tensor, randomness: torch.Generator
@@ -33,4 +32,4 @@ class UnrolledTraining(Objective):
             updated = ahead - rate * gradient
             ahead = updated + step / (step + 3) * (updated - weights)
             weights = updated
-        return cross_entropy(batch_x @ weights[:-1] + weights[-1], batch_y)
+        return self.probe_loss(weights, batch_x, batch_y)
