@@ -1,0 +1,135 @@
+"""An evaluation on features with a known structure: who is chosen, and how often test is opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from trainables.latent.config import LatentConfig
+from trainables.latent.latents import prepare_latents
+from trainables.latent.run import DistillationRun
+from tune_dd.confirmation import fresh_seeds
+from tune_dd.evaluation import ACCESS_LOG, Candidate, CellPlan, evaluate_cell
+from tune_dd.evaluation_table import chosen_sentence, evaluation_table
+
+CLASSES, DIMENSIONS = 4, 12
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def write_features(folder: Path) -> dict[str, str]:
+    """Gaussian classes, near enough to each other that a bad distilled set shows."""
+    rng = np.random.default_rng(0)
+    means = 1.6 * np.eye(CLASSES, DIMENSIONS)
+    paths = {}
+    for part, per_class in (("train", 150), ("test", 60)):
+        labels = np.repeat(np.arange(CLASSES), per_class)
+        features = means[labels] + rng.normal(size=(len(labels), DIMENSIONS))
+        np.savez(folder / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+        paths[f"features_{part}"] = str(folder / f"{part}.npz")
+    return paths
+
+
+def plan_for(paths: dict[str, str]) -> CellPlan:
+    def candidate(name: str, **settings: object) -> Candidate:
+        flat = {"dataset": "features", **paths, "m_per_class": 2, "init": "random", **settings}
+        return Candidate(name, LatentConfig.parse(flat))
+
+    poor = candidate("poor", method="implicit", lr=1e-6, proto_steps_base=1)
+    good = candidate("good", method="implicit", lr=0.1, proto_steps_base=40)
+    return CellPlan("toy", (poor, good), "probe_accuracy", (5,), (1001,))
+
+
+def row_of(cell: dict, name: str) -> dict:
+    return next(row for row in cell["rows"] if row["name"] == name)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> CellPlan:
+    return plan_for(write_features(tmp_path))
+
+
+def test_the_better_one_is_chosen_and_controls_stand_beside_it(plan: CellPlan, tmp_path: Path) -> None:
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 3, 1, True, quiet)
+    assert cell["chosen"] == "implicit (good)"
+    assert cell["seeds"] == [1000, 1002, 1003]  # 1001 was the search's
+    names = {row["name"] for row in cell["rows"]}
+    assert {"full_data", "random", "herding", "k_center", "closed_form", "herding@5"} <= names
+    assert "random_teacher_labels" not in names  # the other label track
+    good, poor = row_of(cell, "implicit (good)"), row_of(cell, "implicit (poor)")
+    assert good["test"]["probe_accuracy"]["mean"] > poor["test"]["probe_accuracy"]["mean"]
+    assert poor["chosen_minus_this_on_test"]["verdict"] == "better"
+    assert good["chosen_minus_this_on_test"] is None
+    for row in cell["rows"]:
+        assert 0 <= row["test"]["probe_accuracy"]["mean"] <= 1
+    text = evaluation_table(cell)
+    assert "* implicit (good)" in text and "test: 240 items" in text
+    assert "implicit (good) reaches" in chosen_sentence(cell)
+
+
+def test_test_scores_equal_those_of_another_library(plan: CellPlan, tmp_path: Path) -> None:
+    """The chosen row's first seed, distilled here and read by scikit-learn's logistic regression."""
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, True, quiet)
+    config = plan.candidates[1].config
+    data = prepare_latents(config.data, config.encoder, tmp_path / "cache", quiet)
+    import dataclasses
+
+    run = DistillationRun(dataclasses.replace(config.distill, seed=1000), data)
+    while not run.done:
+        run.step()
+    distilled = run.distilled()
+    raw = np.load(config.data.features_train)["features"]
+    # Standardisation is affine: recover it from the training rows to bring raw test features along.
+    train = prepare_latents(config.data, config.encoder, tmp_path / "cache", quiet).train_x
+    assert train.shape[1] == raw.shape[1]
+    from trainables.latent.test_access import open_test_latents
+
+    test = open_test_latents(
+        config.data, config.encoder, tmp_path / "cache", quiet, log=tmp_path / "own.jsonl", reason="a test"
+    )
+    accuracies = []
+    for l2 in (1.0, 1e-1, 1e-2, 1e-3, 1e-4):
+        model = LogisticRegression(C=1 / (l2 * len(distilled.x)), tol=1e-10, max_iter=5000)
+        model.fit(distilled.x.double().numpy(), distilled.y.numpy())
+        reward = (model.predict(data.reward_x.double().numpy()) == data.reward_y.numpy()).mean()
+        hits = (model.predict(test.x.double().numpy()) == test.y.numpy()).mean()
+        accuracies.append((reward, l2, hits))
+    expected = max(accuracies)[2]
+    assert row_of(cell, "implicit (good)")["test"]["probe_accuracy"]["mean"] == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
+def test_test_is_opened_once_per_frozen_row(plan: CellPlan, tmp_path: Path) -> None:
+    log = tmp_path / ACCESS_LOG
+    unread = evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 1, False, quiet)
+    assert not log.exists() and unread["rows"][0]["test"] is None
+    assert "test: not read" in evaluation_table(unread)
+    first = evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 1, True, quiet)
+    again = evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 1, True, quiet)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 1 and "implicit (good)" in lines[0]["reason"]
+    for one, two in zip(first["rows"], again["rows"], strict=True):
+        assert one["test"] == two["test"]
+    # Other seeds freeze other rows: the full-data probe is the only one that is not read again.
+    evaluate_cell(plan, tmp_path, tmp_path / "cache", 3, 1, True, quiet)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 2 and "full_data" in lines[0]["reason"] and "full_data" not in lines[1]["reason"]
+
+
+def test_evaluation_leaves_the_test_file_closed_when_told(plan: CellPlan, tmp_path: Path) -> None:
+    Path(plan.candidates[0].config.data.features_test or "").write_text("never to be opened")
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, False, quiet)
+    assert cell["test_items"] is None
+
+
+def test_fresh_seeds_avoid_those_of_the_search() -> None:
+    assert fresh_seeds(3, (1000, 1002)) == [1001, 1003, 1004]
+    assert torch.tensor(fresh_seeds(5, ())).unique().numel() == 5

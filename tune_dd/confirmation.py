@@ -1,0 +1,177 @@
+"""The chosen few again, on seeds that no search has seen, beside every control.
+
+What comes out is frozen: readings that are fitted once, scored on the selection half here, and on test
+by whoever is entitled to open it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.latent.cache import Report, content_key
+from trainables.latent.config import LatentConfig
+from trainables.latent.controls import FULL_DATA, control_sets
+from trainables.latent.distilled_set import DistilledSet
+from trainables.latent.full_probe import full_probe
+from trainables.latent.latents import LatentData
+from trainables.latent.probe import LinearClassifier
+from trainables.latent.run import DistillationRun
+from trainables.latent.scores import Readings, chance_scores, fit_readings, score_readings
+from tune_dd.intervals import Hits
+
+# Fresh seeds start here, far above what people type; a search's own seeds are skipped all the same.
+FIRST_FRESH_SEED = 1000
+SOFT_LABEL_CONTROLS = ("random_teacher_labels",)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """One row of an evaluation: a configuration or control, trained on every seed, never to change again.
+
+    Attributes:
+        name: the method and trial, or the control.
+        kind: ``learned`` or ``control``.
+        identity: a hash of all that determines the readings; test is read once per identity.
+        trial_id: the trial a learned row comes from.
+        config: its settings, flat; empty for a control.
+        runs: one fitted reading per seed (or a single one where the seed does not matter).
+        classes: how many classes there are.
+        size_bytes: bytes of one distilled set.
+        cpu_s: CPU seconds of making each run's set.
+    """
+
+    name: str
+    kind: str
+    identity: str
+    classes: int
+    runs: tuple[Readings | LinearClassifier | None, ...]
+    size_bytes: int
+    cpu_s: tuple[float, ...] = ()
+    trial_id: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def scores(self, x: Tensor, y: Tensor, full_accuracy: float) -> list[dict[str, float]]:
+        """Scores of each run on items (k, d), (k,) that the readings never saw."""
+        return [self._score(run, x, y, full_accuracy) for run in self.runs]
+
+    def hits(self, x: Tensor, y: Tensor) -> Hits:
+        """(runs, k): which items each run's probe gets right; a diverged run gets none right."""
+        return np.stack([self._hits(run, x, y) for run in self.runs])
+
+    def _score(
+        self, run: Readings | LinearClassifier | None, x: Tensor, y: Tensor, full_accuracy: float
+    ) -> dict[str, float]:
+        if run is None:
+            return chance_scores(self.classes, full_accuracy, self.size_bytes)
+        if isinstance(run, LinearClassifier):
+            hit_rate = float((run.predict(x) == y).double().mean())
+            return {"probe_accuracy": hit_rate, "gap_to_full": full_accuracy - hit_rate}
+        return score_readings(run, x, y, full_accuracy)
+
+    @staticmethod
+    def _hits(run: Readings | LinearClassifier | None, x: Tensor, y: Tensor) -> Hits:
+        if run is None:
+            return np.zeros(len(y), dtype=bool)
+        probe = run.probe if isinstance(run, Readings) else run
+        return np.asarray((probe.predict(x) == y).cpu().numpy(), dtype=bool)
+
+
+def fresh_seeds(n: int, taken: Sequence[int]) -> list[int]:
+    """``n`` seeds that are not among ``taken``; the same ones for the same sweep."""
+    found = (seed for seed in range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + n + len(taken)) if seed not in taken)
+    return [next(found) for _ in range(n)]
+
+
+def freeze_configuration(
+    name: str, trial_id: str, config: LatentConfig, data: LatentData, seeds: Sequence[int], report: Report
+) -> Frozen:
+    """Distil with ``config`` once per seed, each time from the start to the end.
+
+    The number of threads is the configuration's: it is part of what gives the same bits again.
+    """
+    torch.set_num_threads(config.distill.threads)
+    runs: list[Readings | None] = []
+    size_bytes, cpu_s = 0, []
+    for seed in seeds:
+        run = DistillationRun(dataclasses.replace(config.distill, seed=seed), data)
+        while not run.done:
+            run.step()
+        distilled = run.distilled()
+        size_bytes = distilled.size_bytes
+        runs.append(None if run.diverged else fit_readings(distilled, data))
+        cpu_s.append(run.optimise_cpu_s)
+    report(f"{name}: distilled again on {len(seeds)} seeds, {sum(cpu_s):.1f} s of CPU")
+    return Frozen(
+        name=name,
+        kind="learned",
+        identity=_identity(
+            data, seeds, {"distill": dataclasses.asdict(dataclasses.replace(config.distill, seed=0))}
+        ),
+        classes=len(data.class_names),
+        runs=tuple(runs),
+        size_bytes=size_bytes,
+        cpu_s=tuple(cpu_s),
+        trial_id=trial_id,
+        config=config.flat(),
+    )
+
+
+def freeze_controls(
+    data: LatentData,
+    m_per_class: int,
+    labels: str,
+    seeds: Sequence[int],
+    budgets: Sequence[int],
+    report: Report,
+) -> list[Frozen]:
+    """Every control of this label track on the same seeds, the full-data probe first.
+
+    A control that gives the same points for every seed is fitted once.
+    """
+    made: dict[str, list[tuple[DistilledSet, float]]] = {}
+    for seed in seeds:
+        clock = time.process_time()
+        for name, distilled in control_sets(data, m_per_class, seed, budgets):
+            made.setdefault(name, []).append((distilled, time.process_time() - clock))
+            clock = time.process_time()
+    report(f"{len(made) + 1} controls made on the same seeds")
+    rows = [
+        Frozen(
+            FULL_DATA,
+            "control",
+            _identity(data, [], {"control": FULL_DATA}),
+            classes=len(data.class_names),
+            runs=(full_probe(data),),
+            size_bytes=data.train_x.nbytes + data.train_y.nbytes,
+        )
+    ]
+    for name, entries in made.items():
+        if labels == "hard" and name in SOFT_LABEL_CONTROLS:
+            continue
+        first = entries[0][0]
+        seeded = any(not torch.equal(first.x, other.x) for other, _ in entries[1:])
+        kept = entries if seeded else entries[:1]
+        rows.append(
+            Frozen(
+                name,
+                "control",
+                _identity(data, seeds, {"control": name, "m_per_class": m_per_class}),
+                classes=len(data.class_names),
+                runs=tuple(fit_readings(distilled, data) for distilled, _ in kept),
+                size_bytes=first.size_bytes,
+                cpu_s=tuple(cpu for _, cpu in kept),
+            )
+        )
+    return rows
+
+
+def _identity(data: LatentData, seeds: Sequence[int], what: dict[str, Any]) -> str:
+    return content_key({"latents": data.key, "seeds": list(seeds), **what})

@@ -1,0 +1,110 @@
+"""``tune-dd evaluate``: a sweep's best configurations again on fresh seeds, then on test data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tune_dd.flags import FlagParser, main_guard, parser
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def build_parser() -> FlagParser:
+    """The flags of ``tune-dd evaluate``."""
+    made = parser(
+        "tune-dd evaluate",
+        "Distil the best configurations of each cell of a sweep again on fresh seeds, beside all controls, "
+        "choose on validation, then read test once for what was frozen.",
+    )
+    made.add_word("results", "the sweep's folder, results/NAME")
+    made.add_flag("--top-k", int, "configurations per cell", default=3, at_least=1)
+    made.add_flag("--fresh-seeds", int, "seeds per configuration", default=5, at_least=1)
+    made.add_flag(
+        "--encoder-seeds",
+        int,
+        "encoders per cell: the sweep's own, and further ones that are trained for this",
+        default=1,
+        at_least=1,
+    )
+    made.add_flag("--test", bool, "read the test data after everything is frozen", default=True)
+    made.add_flag(
+        "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
+    )
+    return made
+
+
+@main_guard
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; returns the exit code."""
+    flags = build_parser().parse(argv)
+    folder = Path(flags["results"]).expanduser().absolute()
+
+    from tune_dd.evaluation import evaluate_cell
+    from tune_dd.evaluation_table import chosen_sentence, evaluation_table
+    from tune_dd.finished_sweep import cache_of, read_summary
+    from tune_dd.run_folder import check_writable, versions, write_json
+    from tune_dd.sweep_results import SWEEP_SUMMARY_FILE
+
+    summary = read_summary(folder)
+    check_writable("RESULTS", folder)
+    plans = _plans(summary, flags["top_k"])
+    cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else cache_of(summary)
+    cells = []
+    for plan in plans:
+        cells.append(
+            evaluate_cell(
+                plan, folder, cache, flags["fresh_seeds"], flags["encoder_seeds"], flags["test"], _report
+            )
+        )
+        print("\n" + evaluation_table(cells[-1]), flush=True)
+    print("\naccuracies in percent +- half-width of the 95% interval over seeds; * chosen on validation;")
+    print("differences in points with the 95% interval of a paired bootstrap over test items and seeds\n")
+    for cell in cells:
+        print(chosen_sentence(cell))
+    content = {"versions": versions(), "cells": cells}
+    write_json(folder / EVALUATION_FILE, content)
+    write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": content})
+    print(
+        f"\nwritten to {folder / EVALUATION_FILE}; each reading of test is a line of test_access.jsonl there"
+    )
+    return 0
+
+
+def _plans(summary: dict[str, Any], top_k: int) -> list[Any]:
+    """What to evaluate: the first ``top_k`` different configurations of each cell's ranking."""
+    from trainables.latent.config import LatentConfig
+    from tune_dd.evaluation import Candidate, CellPlan
+    from tune_dd.finished_sweep import no_scores
+
+    trials = {trial["trial_id"]: trial for trial in summary["trials"]}
+    plans = []
+    for cell in summary["cells"]:
+        candidates: list[Candidate] = []
+        for trial_id in cell["ranking"]:
+            config = LatentConfig.parse(trials[trial_id]["config"])
+            if len(candidates) < top_k and config not in [known.config for known in candidates]:
+                candidates.append(Candidate(trial_id, config))
+        if candidates:
+            plans.append(
+                CellPlan(
+                    name=cell["cell"],
+                    candidates=tuple(candidates),
+                    objective=summary["objective"],
+                    budgets=tuple(summary["config"]["budgets"]),
+                    taken_seeds=tuple(summary["config"]["seeds"]),
+                )
+            )
+    if not plans:
+        raise no_scores(summary, "evaluate")
+    return plans
+
+
+def _report(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

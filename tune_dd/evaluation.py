@@ -1,0 +1,222 @@
+"""From a finished sweep to figures that can be believed.
+
+Three steps in this order: the top k of each cell are distilled again on fresh seeds beside all controls
+and scored on the selection half; the best of them is chosen there; then everything is frozen, and test
+is read once for each row that has not been on it before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.latent.cache import Report
+from trainables.latent.config import LatentConfig
+from trainables.latent.controls import FULL_DATA
+from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.test_access import open_test_latents
+from tune_dd import test_scores
+from tune_dd.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
+from tune_dd.intervals import Estimate, Hits, estimate, paired_difference
+from tune_dd.test_scores import TestScores
+
+ACCESS_LOG = "test_access.jsonl"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that a sweep found good.
+
+    Attributes:
+        trial_id: where it comes from.
+        config: its settings.
+    """
+
+    trial_id: str
+    config: LatentConfig
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What is evaluated in one cell.
+
+    Attributes:
+        name: the cell in words.
+        candidates: the top k, best first; all share data, encoder and prototypes per class.
+        objective: the score that chooses among them.
+        budgets: real points per class of further selection controls.
+        taken_seeds: seeds that the search used.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    objective: str
+    budgets: tuple[int, ...]
+    taken_seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OnEncoder:
+    """One encoder's part of a cell: its latents, and the frozen rows by name."""
+
+    data: LatentData
+    encoder_config: LatentConfig
+    rows: dict[str, Frozen]
+
+
+def evaluate_cell(
+    plan: CellPlan, results: Path, cache: Path, n_seeds: int, n_encoders: int, read_test: bool, report: Report
+) -> dict[str, Any]:
+    """Evaluate one cell.
+
+    Args:
+        results: the sweep's folder; test scores and the log of test readings are kept there.
+        n_seeds: fresh distillation seeds per encoder.
+        n_encoders: encoder seeds, the cell's own first; further ones are trained where they are not cached.
+        read_test: ``False`` leaves test closed, also for rows that have been on it before.
+
+    Returns:
+        Plain values for JSON: ``seeds``, ``encoder_seeds``, ``chosen`` (a row's name) and ``rows``, with
+        validation and test estimates and, on test, the chosen row's paired differences.
+    """
+    base = plan.candidates[0].config
+    seeds = fresh_seeds(n_seeds, plan.taken_seeds)
+    own = base.encoder.encoder_seed
+    encoder_seeds = [own, *fresh_seeds(n_encoders - 1, (own,))]
+    parts = [_freeze(plan, seed, seeds, cache, report) for seed in encoder_seeds]
+    validation = {name: _on_selection(parts, name) for name in parts[0].rows}
+    learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
+    chosen = max(learned, key=lambda name: _mean(validation[name].scores, plan.objective))
+    test = _on_test(plan, parts, results, cache, report) if read_test else {}
+    rows = [
+        {
+            "name": name,
+            "kind": row.kind,
+            "trial_id": row.trial_id,
+            "config": row.config,
+            "size_bytes": row.size_bytes,
+            "optimise_cpu_s": float(np.median(row.cpu_s)) if row.cpu_s else None,
+            "validation": _estimates(validation[name]),
+            "test": _estimates(test[name]) if test else None,
+            "chosen_minus_this_on_test": _difference(test[chosen], test[name])
+            if test and name != chosen
+            else None,
+        }
+        for name, row in parts[0].rows.items()
+    ]
+    return {
+        "cell": plan.name,
+        "objective": plan.objective,
+        "seeds": seeds,
+        "encoder_seeds": encoder_seeds,
+        "chosen": chosen,
+        "test_items": test[chosen].hits[0].shape[1] if test else None,
+        "rows": rows,
+    }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores and hits of one row, a list entry per encoder."""
+
+    scores: list[list[dict[str, float]]]
+    hits: list[Hits]
+
+
+def _freeze(
+    plan: CellPlan, encoder_seed: int, seeds: Sequence[int], cache: Path, report: Report
+) -> OnEncoder:
+    base = plan.candidates[0].config
+    encoder = dataclasses.replace(base.encoder, encoder_seed=encoder_seed)
+    data = prepare_latents(base.data, encoder, cache, report)
+    rows = {}
+    for candidate in plan.candidates:
+        name = f"{candidate.config.distill.method} ({candidate.trial_id})"
+        rows[name] = freeze_configuration(name, candidate.trial_id, candidate.config, data, seeds, report)
+    distill = base.distill
+    for row in freeze_controls(data, distill.m_per_class, distill.labels, seeds, plan.budgets, report):
+        rows[row.name] = row
+    return OnEncoder(data, dataclasses.replace(base, encoder=encoder), rows)
+
+
+def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:
+    scores, hits = [], []
+    for part in parts:
+        x, y = part.data.selection_x, part.data.selection_y
+        full = part.rows[FULL_DATA].hits(x, y).mean()
+        scores.append(part.rows[name].scores(x, y, float(full)))
+        hits.append(part.rows[name].hits(x, y))
+    return Scored(scores, hits)
+
+
+def _on_test(
+    plan: CellPlan, parts: Sequence[OnEncoder], results: Path, cache: Path, report: Report
+) -> dict[str, Scored]:
+    """Test scores of every row; opens test only for an encoder with rows that were never on it."""
+    found = {name: Scored([], []) for name in parts[0].rows}
+    for part in parts:
+        known = {name: test_scores.stored(results, row.identity) for name, row in part.rows.items()}
+        missing = [name for name, scores in known.items() if scores is None]
+        if missing:
+            known |= _read_test(plan, part, missing, results, cache, report)
+        for name, scores in known.items():
+            assert scores is not None
+            found[name].scores.append(scores.scores)
+            found[name].hits.append(scores.hits)
+    return found
+
+
+def _read_test(
+    plan: CellPlan, part: OnEncoder, names: Sequence[str], results: Path, cache: Path, report: Report
+) -> dict[str, TestScores]:
+    config = part.encoder_config
+    reason = f"evaluate {plan.name}: {', '.join(f'{name} = {part.rows[name].identity}' for name in names)}"
+    test = open_test_latents(
+        config.data, config.encoder, cache, report, log=results / ACCESS_LOG, reason=reason
+    )
+    full_accuracy = float(part.rows[FULL_DATA].hits(test.x, test.y).mean())
+    read = {}
+    for name in names:
+        row = part.rows[name]
+        read[name] = TestScores(row.scores(test.x, test.y, full_accuracy), row.hits(test.x, test.y))
+        test_scores.store(results, row.identity, name, read[name])
+    return read
+
+
+def _mean(scores: list[list[dict[str, float]]], metric: str) -> float:
+    return float(np.mean([run[metric] for runs in scores for run in runs]))
+
+
+def _estimates(scored: Scored) -> dict[str, dict[str, Any]]:
+    """Per metric: mean, standard deviation, 95% interval and the values."""
+    metrics = scored.scores[0][0]
+    return {metric: _plain(_estimate(scored, metric)) for metric in metrics}
+
+
+def _estimate(scored: Scored, metric: str) -> Estimate:
+    """Over seeds; with several encoders over their means, since runs on one encoder are not independent."""
+    per_encoder = [[run[metric] for run in runs] for runs in scored.scores]
+    if len(per_encoder) == 1:
+        return estimate(per_encoder[0])
+    return estimate([float(np.mean(values)) for values in per_encoder])
+
+
+def _plain(found: Estimate) -> dict[str, Any]:
+    """JSON has no NaN: a single value's missing interval is ``None``."""
+    return {key: None if value != value else value for key, value in dataclasses.asdict(found).items()}
+
+
+def _difference(chosen: Scored, other: Scored) -> dict[str, Any]:
+    seeds = len(chosen.hits[0])
+    found = paired_difference(_all_runs(chosen, seeds), _all_runs(other, seeds))
+    return {**dataclasses.asdict(found), "verdict": found.verdict}
+
+
+def _all_runs(scored: Scored, seeds: int) -> Hits:
+    """(encoders * seeds, items); a row with one run per encoder counts it for each of the seeds."""
+    return np.concatenate([np.broadcast_to(hits, (seeds, hits.shape[1])) for hits in scored.hits])

@@ -1,0 +1,83 @@
+"""An evaluated cell as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainables.latent.controls import FULL_DATA
+from tune_dd.intervals import Difference, Estimate
+
+HEADINGS = ("", "validation", "test", "round trip (test)", "chosen minus this (test)", "CPU s", "kB")
+
+
+def evaluation_table(cell: Mapping[str, Any]) -> str:
+    """Learned rows above, controls below a line; the chosen row is marked with an asterisk.
+
+    Accuracies are percentages of the probe (and of the round trip), with the half-width of the 95%
+    interval over seeds; differences are points with the paired bootstrap's interval.
+
+    Args:
+        cell: what :func:`tune_dd.evaluation.evaluate_cell` returns.
+    """
+    seeds, encoders = len(cell["seeds"]), len(cell["encoder_seeds"])
+    items = f"test: {cell['test_items']} items" if cell["test_items"] else "test: not read"
+    heading = f"{cell['cell']}: {seeds} fresh seeds, {encoders} encoder{'s' * (encoders > 1)}, {items}"
+    learned = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "learned"]
+    controls = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "control"]
+    lines = [list(HEADINGS), *learned, *controls]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
+    rule = "-" * max(map(len, text))
+    return "\n".join([heading, text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]])
+
+
+def chosen_sentence(cell: Mapping[str, Any]) -> str:
+    """The cell's result in one sentence, for someone who reads no table."""
+    rows = {row["name"]: row for row in cell["rows"]}
+    chosen, full = rows[cell["chosen"]], rows[FULL_DATA]
+    if not chosen["test"]:
+        reached = _percent(chosen["validation"], "probe_accuracy")
+        return f"{cell['cell']}: {cell['chosen']} reaches {reached} on validation."
+    gap = full["chosen_minus_this_on_test"]
+    difference = Difference(gap["mean"], gap["low"], gap["high"])
+    beaten = [
+        name
+        for name, row in rows.items()
+        if row["kind"] == "control"
+        and name != FULL_DATA
+        and row["chosen_minus_this_on_test"]["verdict"] == "better"
+    ]
+    others = sum(row["kind"] == "control" for row in rows.values()) - 1
+    return (
+        f"{cell['cell']}: {cell['chosen']} reaches {_percent(chosen['test'], 'probe_accuracy')} on test, "
+        f"{difference} points against the full-data probe ({gap['verdict']}); better than "
+        f"{len(beaten)} of {others} controls beyond the interval."
+    )
+
+
+def _line(row: Mapping[str, Any], chosen: str) -> list[str]:
+    versus = row["chosen_minus_this_on_test"]
+    cpu_s = row["optimise_cpu_s"]
+    return [
+        ("* " if row["name"] == chosen else "  ") + row["name"],
+        _percent(row["validation"], "probe_accuracy"),
+        _percent(row["test"], "probe_accuracy"),
+        _percent(row["test"], "roundtrip_accuracy"),
+        str(Difference(versus["mean"], versus["low"], versus["high"])) if versus else "",
+        "" if cpu_s is None else f"{cpu_s:.2f}",
+        f"{row['size_bytes'] / 1000:.1f}",
+    ]
+
+
+def _percent(estimates: Mapping[str, Any] | None, metric: str) -> str:
+    """``97.1 +- 0.3``; a round trip of zero says that there is no decoder."""
+    if not estimates or metric not in estimates or estimates[metric]["mean"] == 0:
+        return "-"
+    found = estimates[metric]
+    if found["high"] is None:
+        return f"{100 * found['mean']:.1f}"
+    return str(Estimate(**found)).partition(" (")[0]

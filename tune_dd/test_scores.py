@@ -1,0 +1,61 @@
+"""Test scores of frozen rows, each read once and kept: ``results/<name>/test_scores/<identity>.json``.
+
+A second evaluation of the same frozen configuration finds its figures here and leaves test closed.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tune_dd.intervals import Hits
+from tune_dd.run_folder import read_json, write_json
+
+FOLDER = "test_scores"
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """What one reading of test gave for one frozen row.
+
+    Attributes:
+        scores: of each run, by name.
+        hits: (runs, items) which items each run's probe got right.
+    """
+
+    __test__ = False  # not for pytest, whatever the name
+
+    scores: list[dict[str, float]]
+    hits: Hits
+
+
+def stored(results: Path, identity: str) -> TestScores | None:
+    """The scores, if this frozen row has been on test before.
+
+    Raises:
+        InputError: the file is there but damaged.
+    """
+    path = results / FOLDER / f"{identity}.json"
+    if not path.exists():
+        return None
+    content = read_json(path, "test scores")
+    packed = np.frombuffer(base64.b64decode(content["hits"]), dtype=np.uint8)
+    shape = (len(content["scores"]), content["items"])
+    hits = np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+    return TestScores(content["scores"], hits)
+
+
+def store(results: Path, identity: str, name: str, found: TestScores) -> None:
+    """Keep the scores; the file appears whole or not at all."""
+    folder = results / FOLDER
+    folder.mkdir(exist_ok=True)
+    content = {
+        "name": name,
+        "scores": found.scores,
+        "items": found.hits.shape[1],
+        "hits": base64.b64encode(np.packbits(found.hits).tobytes()).decode(),
+    }
+    write_json(folder / f"{identity}.json", content)
