@@ -125,7 +125,7 @@ def _build(cache: Path, kind: str, key: str, build: Callable[[Path], dict[str, A
 def _read(place: Path) -> Entry | None:
     try:
         text = (place / MANIFEST).read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if place.exists():
             raise _Damaged("its manifest is missing") from None
         return None

@@ -98,6 +98,10 @@ def _labels_file(source: Path) -> Path:
 
 
 def _listing(source: Path) -> list[tuple[str, int, int]]:
+    if source.suffix not in (".npz", ".npy"):
+        raise InputError(
+            f"{source} ends in '{source.suffix}'", "features are read from .npz or .npy", "convert it"
+        )
     files = [source] if source.suffix == ".npz" else [source, _labels_file(source)]
     listing = []
     for file in files:
@@ -115,10 +119,6 @@ def _listing(source: Path) -> list[tuple[str, int, int]]:
 
 def _open(source: Path) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
     """Features (n, d), labels as class indices (n,), class names."""
-    if source.suffix not in (".npz", ".npy"):
-        raise InputError(
-            f"{source} ends in '{source.suffix}'", "features are read from .npz or .npy", "convert it"
-        )
     try:
         if source.suffix == ".npz":
             with np.load(source) as archive:

@@ -1,0 +1,52 @@
+"""Datasets of known content: digits, and CIFAR as far as it goes without a network."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from trainables.errors import InputError
+from trainables.latent.config import DataConfig
+from trainables.latent.datasets import load_test_pool, load_train_pool, pool_facts
+
+
+def test_digits_are_split_once_and_for_all(tmp_path: Path) -> None:
+    train = load_train_pool(DataConfig(), tmp_path, print)
+    test = load_test_pool(DataConfig(split_seed=7), tmp_path, print)
+    assert train.items.shape == (1200, 8, 8, 1)
+    assert test.items.shape == (597, 8, 8, 1)
+    assert train.items.max() == 255
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    kept = sorted(item.tobytes() for item in [*train.items, *test.items])
+    assert kept == sorted(image.tobytes() for image in images)
+    np.testing.assert_array_equal(
+        train.items, load_train_pool(DataConfig(split_seed=7), tmp_path, print).items
+    )
+
+
+def test_facts_agree_with_the_data_they_speak_of(tmp_path: Path) -> None:
+    facts, pool = pool_facts(DataConfig(), tmp_path, print), load_train_pool(DataConfig(), tmp_path, print)
+    assert (facts.n_items, facts.item_shape, facts.fingerprint) == (1200, (8, 8, 1), pool.fingerprint)
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+def test_cifar_that_is_not_there_is_one_line(tmp_path: Path, dataset: str) -> None:
+    config = DataConfig(dataset=dataset, data_root=str(tmp_path / "data"), download=False)
+    with pytest.raises(InputError, match=r"cannot be had.*put cifar-100?-python\.tar\.gz.*--data-root"):
+        load_train_pool(config, tmp_path, print)
+
+
+def test_a_corrupt_cifar_file_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
+        (folder / name).write_bytes(b"not a batch")
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(folder, "cifar-10-batches-py")
+    config = DataConfig(dataset="cifar10", data_root=str(tmp_path), download=False)
+    with pytest.raises(InputError, match="corrupted"):
+        load_train_pool(config, tmp_path, print)

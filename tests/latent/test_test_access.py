@@ -1,0 +1,95 @@
+"""The one door to test data."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.latent.conftest import MakeImages
+from trainables.errors import InputError
+from trainables.latent.config import DataConfig, EncoderConfig
+from trainables.latent.test_access import open_test_latents
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def importers(name: str) -> set[str]:
+    """Files of the packages that import ``name`` from somewhere."""
+    found = set()
+    for package in ("tune_dd", "search_spaces", "trainables"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+                    found.add(str(path.relative_to(ROOT)))
+                if isinstance(node, ast.ImportFrom | ast.Import):
+                    module = getattr(node, "module", None) or ""
+                    names = {module, *(f"{module}.{alias.name}".strip(".") for alias in node.names)}
+                    if any(full.endswith("." + name) for full in names):
+                        found.add(str(path.relative_to(ROOT)))
+    return found
+
+
+def test_the_door_is_the_only_one_and_one_verb_uses_it() -> None:
+    assert importers("load_test_pool") == {"trainables/latent/test_access.py"}
+    assert importers("open_test_latents") | importers("test_access") <= {"tune_dd/evaluation.py"}
+
+
+def test_each_access_is_written_down_and_latents_repeat(tmp_path: Path) -> None:
+    encoder = EncoderConfig(ae_epochs=1)
+    log = tmp_path / "results" / "test_access.jsonl"
+    first, again = (
+        open_test_latents(DataConfig(), encoder, tmp_path / "cache", print, log=log, reason=reason)
+        for reason in ("once", "twice")
+    )
+    assert first.x.shape == (597, 32)
+    assert first.items.shape == (597, 8, 8, 1)
+    assert torch.equal(first.x, again.x)
+    assert torch.equal(first.y, again.y)
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [record["reason"] for record in records] == ["once", "twice"]
+    assert records[0].keys() >= {"time", "command", "dataset", "data_fingerprint", "key"}
+
+
+def test_without_a_log_nothing_is_read(make_images: MakeImages, tmp_path: Path) -> None:
+    data = DataConfig(dataset="custom", custom_train_dir=str(make_images()))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="log of test accesses"):
+        open_test_latents(
+            data,
+            EncoderConfig(ae_epochs=1),
+            tmp_path / "cache",
+            print,
+            log=tmp_path / "file" / "log",
+            reason="",
+        )
+    assert len(list((tmp_path / "cache" / "images").iterdir())) == 1  # the training part alone
+
+
+def test_features_are_standardised_as_the_training_part_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(5, 3, (100, 4)).astype(np.float32), np.arange(100) % 2
+    np.savez(tmp_path / "f.npz", features=features, labels=labels)
+    np.savez(tmp_path / "t.npz", features=features[:10] + 3, labels=labels[:10])
+    np.savez(tmp_path / "narrow.npz", features=features[:10, :3], labels=labels[:10])
+    np.savez(tmp_path / "strange.npz", features=features[:10], labels=labels[:10] + 1)
+    encoder = EncoderConfig(backbone="identity")
+
+    def door(name: str) -> torch.Tensor:
+        data = DataConfig(
+            dataset="features",
+            features_train=str(tmp_path / "f.npz"),
+            features_test=str(tmp_path / name),
+        )
+        return open_test_latents(data, encoder, tmp_path, print, log=tmp_path / "log", reason="").x
+
+    shifted = door("t.npz")
+    assert abs(float(shifted.mean()) - 1.0) < 0.5  # 3 is one deviation of the training features
+    with pytest.raises(InputError, match="features of size 3"):
+        door("narrow.npz")
+    with pytest.raises(InputError, match="the same classes"):
+        door("strange.npz")
