@@ -1,0 +1,123 @@
+"""``evaluate`` and ``reproduce`` on a real sweep of a few trials."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import Command
+from tune_dd import cli
+
+SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-steps-base 20 --name toy"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """A finished sweep on features that lie on disk; returns the folder it was started from."""
+    import os
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    place = tmp_path_factory.mktemp("swept")
+    rng = np.random.default_rng(0)
+    for part, per_class in (("train", 80), ("test", 30)):
+        labels = np.repeat(np.arange(3), per_class)
+        features = 2.0 * np.eye(3, 8)[labels] + rng.normal(size=(len(labels), 8))
+        np.savez(place / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+    data = "--datasets features --features-train train.npz --features-test test.npz --cache cache"
+    subprocess.run(
+        [sys.executable, "-m", "tune_dd.cli", "search", *SWEEP.split(), *data.split()],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    return place
+
+
+@pytest.fixture
+def sweep(swept: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    copy = tmp_path / "toy"
+    shutil.copytree(swept / "results" / "toy", copy)
+    return copy
+
+
+def edit_summary(sweep: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = sweep / "sweep_summary.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_evaluate_adds_to_the_summary_and_reads_test_once(sweep: Path, command: Command) -> None:
+    for _ in range(2):
+        done = command("evaluate", str(sweep), "--fresh-seeds", "2", "--top-k", "1")
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"reaches \d+\.\d .*on test", done.stdout)
+    assert len((sweep / "test_access.jsonl").read_text().splitlines()) == 1
+    summary = json.loads((sweep / "sweep_summary.json").read_text())
+    assert summary["evaluation"] == json.loads((sweep / "evaluation.json").read_text())
+    [cell] = summary["evaluation"]["cells"]
+    learned = [row for row in cell["rows"] if row["kind"] == "learned"]
+    assert [row["trial_id"] for row in learned] == [summary["cells"][0]["ranking"][0]]
+    assert cell["test_items"] == 90
+
+
+def test_a_search_leaves_no_trace_of_test(sweep: Path) -> None:
+    assert not (sweep / "test_access.jsonl").exists()
+    assert "test" not in {name for trial in json.loads((sweep / "sweep_summary.json").read_text())["trials"]
+                          for score in trial["scores"] for name in score.split("_")}  # fmt: skip
+
+
+def test_every_trial_is_reproduced(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = json.loads((sweep / "sweep_summary.json").read_text())["trials"]
+    for trial in trials:
+        assert cli.main(["reproduce", str(sweep), "--trial", trial["trial_id"]]) == 0
+        assert "reproduced: all" in capsys.readouterr().out
+
+
+def test_another_score_is_noticed(sweep: Path, command: Command) -> None:
+    def worsen(summary: dict[str, Any]) -> None:
+        for trial in summary["trials"]:
+            trial["scores"]["ridge_accuracy"] -= 1e-9
+        summary["versions"]["torch"] = "0.0"
+
+    edit_summary(sweep, worsen)
+    done = command("reproduce", str(sweep))
+    assert done.returncode == 1
+    assert "not reproduced: ridge_accuracy differ; torch was 0.0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("reproduce {sweep} --trial 99999", "--trial is '99999', but is no trial of this sweep"),
+        ("reproduce {sweep}y", "toyy does not exist"),
+        ("evaluate {sweep}/features", "holds no sweep_summary.json"),
+        ("evaluate {sweep} --top-k 0", "--top-k is 0, but must be at least 1"),
+        ("evaluate", "RESULTS is missing"),
+    ],
+)
+def test_unusable_words_get_one_line(
+    sweep: Path, capsys: pytest.CaptureFixture[str], words: str, says: str
+) -> None:
+    try:
+        code = cli.main(words.format(sweep=sweep).split())
+    except SystemExit as left:
+        code = left.code
+    complaint = capsys.readouterr().err
+    assert code == 2
+    assert says in complaint and complaint.count("\n") == 1
+    assert not (sweep / "evaluation.json").exists()
