@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.latent.config import METHODS, PARTS, DataConfig, DistillConfig, EncoderConfig, LatentConfig
+from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.run_folder import check_writable, refuse_existing, run_path
 from tune_dd.score_table import score_tables
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{_shortest(folder)}")
     for path in sorted(folder.iterdir()):
         print(f"  {path.name}")
-    print(f"\nnext: tune-dd search --datasets {config.data.dataset}")
+    print(f"\nnext, the settings searched for: {next_command(flags, config)}")
     return 0
 
 
@@ -112,6 +114,22 @@ def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
     if distill.roundtrip_weight > 0:
         parts.append(f"rt{distill.roundtrip_weight:g}")
     return "-".join([*parts, f"s{distill.seed}"])
+
+
+def next_command(flags: Flags, config: LatentConfig) -> str:
+    """A sweep over the same data with the same encoder."""
+    words = ["tune-dd", "search", "--datasets", config.data.dataset, "--backbones", config.encoder.backbone]
+    own = ("dataset", "backbone", "encoder_seed")
+    passed_on = {**flags.given_for(DataConfig, EncoderConfig)}
+    passed_on |= {name: flags.given[name] for name in ("storage", "cache") if name in flags.given}
+    for name, value in passed_on.items():
+        if name in own:
+            continue
+        if isinstance(value, bool):
+            words.append(flag_name(name if value else f"no_{name}"))
+        else:
+            words += [flag_name(name), str(value)]
+    return shlex.join(words)
 
 
 def describe(config: LatentConfig, methods: Sequence[str]) -> str:

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.schema import flag_name
-from tune_dd.dry_run import dry_run
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
-from tune_dd.ray_session import quiet_ray
 from tune_dd.sweep_config import OWN_SETTINGS, PASSED_ON, SweepConfig
-from tune_dd.sweep_report import print_outcome
-from tune_dd.sweep_runner import resumed_config, run_sweep
 
 PATHS = ("data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test")
 
@@ -27,16 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 for a sweep that ended well (or whose time was spent), 1 where the disk is full, 130 after Ctrl-C.
     """
-    quiet_ray()
-    flags = _flags().parse(argv)
+    flags = build_parser().parse(argv)
     config = _config(flags)
+
+    # Ray and torch take seconds to import: only once the settings are known to be good.
+    from tune_dd.dry_run import dry_run
+    from tune_dd.ray_session import quiet_ray
+    from tune_dd.sweep_report import print_outcome
+    from tune_dd.sweep_runner import run_sweep
+
+    quiet_ray()
     if flags["dry_run"]:
         dry_run(config)
         return 0
     return print_outcome(run_sweep(config, resume=bool(flags["resume"])))
 
 
-def _flags() -> FlagParser:
+def build_parser() -> FlagParser:
+    """The flags of ``tune-dd search``."""
     flags = parser(
         "tune-dd search", "Sweep latent dataset distillations: Optuna proposes, ASHA stops the worse."
     )
@@ -88,6 +92,8 @@ def _config(flags: Flags) -> SweepConfig:
         if name in {f.name for f in dataclasses.fields(SweepConfig)}
     }
     if flags["resume"]:
+        from tune_dd.sweep_runner import resumed_config
+
         said = {**own, **{name: value for name, value in settings.items() if name in flags.given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)
     datasets = own.get("datasets", ("digits",))

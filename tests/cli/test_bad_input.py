@@ -179,20 +179,6 @@ def test_there_are_enough_cases() -> None:
     assert len({(verb, case.words, case.make) for verb, case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["serch"], "tune-dd: serch is not a command: did you mean search?\n"),
-        (["zzz"], "tune-dd: zzz is not a command: choose one of search, distill, evaluate, reproduce.\n"),
-    ],
-)
-def test_an_unknown_verb_gets_a_suggestion(
-    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(words) == 2
-    assert capsys.readouterr().err == line
-
-
 @pytest.mark.parametrize("verb", ["distill", "search"])
 def test_storage_that_is_full_is_refused_at_the_start(
     verb: str, small_disk: Callable[[str], Path], capsys: pytest.CaptureFixture[str]

@@ -18,8 +18,8 @@ from tests.cli import broken_data
 from tests.conftest import ROOT, Command
 from trainables.latent.artifacts import load_artifacts
 from trainables.latent.config import LatentConfig
-from tune_dd import cli
-from tune_dd.distill import build_parser, default_run_name, describe, parse_config
+from tune_dd import cli, search
+from tune_dd.distill import build_parser, default_run_name, describe, next_command, parse_config
 
 TINY = shlex.split(
     "--ae-epochs 1 --latent-dim 4 --m-per-class 2 --proto-steps-base 4 --steps-per-iteration 2"
@@ -170,27 +170,13 @@ def test_what_runs_is_told_with_every_setting_that_was_changed() -> None:
     assert "also" not in describe(config_of("--seed", "4"), ["implicit"])
 
 
-@pytest.mark.parametrize("verb", ["", "distill"])
-def test_help_needs_neither_torch_nor_ray(verb: str) -> None:
-    code = (
-        "import sys\nfrom tune_dd import cli\n"
-        "try: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        "sys.exit(bool({'torch', 'ray', 'optuna', 'numpy'} & set(sys.modules)))"
+def test_the_next_command_searches_the_same_data() -> None:
+    words = "--dataset features --features-train 'my features.npz' --no-download --cache c --lr 0.1 --seed 2"
+    flags = build_parser().parse(shlex.split(words))
+    command = next_command(flags, parse_config(flags, "implicit"))
+    assert command == (
+        "tune-dd search --datasets features --backbones identity "
+        "--features-train 'my features.npz' --no-download --cache c"
     )
-    words = [verb, "--help"] if verb else ["--help"]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "tune-dd" in done.stdout
-
-
-def test_scripts_run_from_anywhere(tmp_path: Path) -> None:
-    script = ROOT / "tune_dd" / "distill.py"
-    done = subprocess.run(
-        [sys.executable, script, "--help"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: tune-dd distill [flags]")
+    given = search.build_parser().parse(shlex.split(command)[2:]).given
+    assert given["features_train"] == "my features.npz"
