@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10
 
 from trainables.errors import InputError
 from trainables.latent.config import DataConfig
@@ -50,3 +53,33 @@ def test_a_corrupt_cifar_file_is_refused(tmp_path: Path) -> None:
     config = DataConfig(dataset="cifar10", data_root=str(tmp_path), download=False)
     with pytest.raises(InputError, match="corrupted"):
         load_train_pool(config, tmp_path, print)
+
+
+def hand_made_cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Training batches of random images in CIFAR-10's layout, and torchvision told of their digests."""
+    folder = root / CIFAR10.base_folder
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+
+    def write(name: str, content: object) -> str:
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    batch = {"data": images.reshape(20, -1), "labels": [i % 10 for i in range(20)]}
+    meta = {"label_names": [f"kind {i}" for i in range(10)]}
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", write("data_batch_1", batch)]])
+    described = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", meta)}
+    monkeypatch.setattr(CIFAR10, "meta", described)
+    return images
+
+
+def test_cifar_is_read_without_its_test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = hand_made_cifar(tmp_path, monkeypatch)
+    config = DataConfig(dataset="cifar10", data_root=str(tmp_path), download=False)
+    pool = load_train_pool(config, tmp_path, print)  # there is no test_batch to open
+    np.testing.assert_array_equal(pool.items, images.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(pool.labels, np.arange(20) % 10)
+    assert pool.class_names[3] == "kind 3"
+    with pytest.raises(InputError, match="cannot be had"):
+        load_test_pool(config, tmp_path, print)

@@ -59,3 +59,8 @@ def test_held_out_items_are_stratified_and_exact_in_number() -> None:
     counts = np.bincount(LABELS[mask], minlength=5)
     assert np.abs(counts - 52 / len(LABELS) * np.bincount(LABELS)).max() < 1
     np.testing.assert_array_equal(mask, held_out(LABELS, 52))
+
+
+def test_a_refusal_names_the_class() -> None:
+    with pytest.raises(InputError, match="class owl has 3 items"):
+        make_split(np.array([0] * 50 + [1] * 3), DataConfig(), ("ant", "owl"))

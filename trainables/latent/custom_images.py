@@ -137,23 +137,25 @@ def _list_images(root: Path, flag: str) -> _Listing:
     root = root.absolute()
     class_names = _class_folders(root, flag)
     names: list[str] = []
-    labels: list[int] = []
     stamps: list[tuple[int, int]] = []
-    for label, class_name in enumerate(class_names):
-        found = sorted(
-            (entry.name, entry)
+    sizes: list[int] = []
+    for class_name in class_names:
+        # A status costs a system call each, so only images are asked for theirs, and only once.
+        entries = {
+            entry.name: entry
             for entry in os.scandir(root / class_name)
-            if entry.name[0] != "." and entry.name.lower().endswith(IMAGE_SUFFIXES)
-        )
-        if not found:
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "."
+        }
+        if not entries:
             raise InputError(
                 f"the folder {root / class_name} has no images",
                 f"each class needs some ({', '.join(IMAGE_SUFFIXES)})",
                 "add images or remove the folder",
             )
-        for name, entry in found:
-            status = entry.stat()
-            names.append(f"{class_name}/{name}")
-            labels.append(label)
-            stamps.append((status.st_size, status.st_mtime_ns))
-    return _Listing(root, class_names, names, np.asarray(labels, dtype=np.int64), stamps)
+        found = sorted(entries)
+        names += [f"{class_name}/{name}" for name in found]
+        statuses = [entries[name].stat() for name in found]
+        stamps += [(status.st_size, status.st_mtime_ns) for status in statuses]
+        sizes.append(len(found))
+    labels = np.repeat(np.arange(len(class_names), dtype=np.int64), sizes)
+    return _Listing(root, class_names, names, labels, stamps)

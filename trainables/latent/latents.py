@@ -171,7 +171,7 @@ def _build(
 ) -> dict[str, Any]:
     start = time.monotonic()
     pool = load_train_pool(data, cache, report)
-    split = make_split(pool.labels, data)
+    split = make_split(pool.labels, data, pool.class_names)
     parts = {"train": split.train, "reward": split.reward, "selection": split.selection}
     for name, rows in parts.items():
         write_array(folder / f"{name}_y.npy", pool.labels[rows])

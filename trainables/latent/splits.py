@@ -7,6 +7,7 @@ what a sweep compares, and serves nothing else.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +40,15 @@ class Split:
     digest: str
 
 
-def make_split(labels: NDArray[np.int64], config: DataConfig) -> Split:
+def make_split(
+    labels: NDArray[np.int64], config: DataConfig, class_names: Sequence[str] | None = None
+) -> Split:
     """Split a pool by class, seeded by ``config.split_seed``.
 
     Args:
         labels: (n,) class indices of the pool.
         config: gives ``split_seed`` and ``val_fraction``.
+        class_names: one a class, for messages.
 
     Raises:
         InputError: a class is too small to be in every part.
@@ -62,8 +66,9 @@ def make_split(labels: NDArray[np.int64], config: DataConfig) -> Split:
         cuts = {"reward": members[:n_reward], "selection": members[n_reward:n_val], "train": members[n_val:]}
         for name, least in _MIN_PER_CLASS.items():
             if len(cuts[name]) < least:
+                shown = label if class_names is None else class_names[label]
                 raise InputError(
-                    f"class {label} has {len(members)} items, {len(cuts[name])} of them in the {name} part",
+                    f"class {shown} has {len(members)} items, {len(cuts[name])} of them in the {name} part",
                     f"that part needs {least} of each class",
                     "add data of that class, or change --val-fraction",
                 )
