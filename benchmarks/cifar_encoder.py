@@ -13,11 +13,9 @@ import argparse
 import time
 from pathlib import Path
 
-import torch
-
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.full_probe import full_probe
-from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.latents import prepare_latents
 from trainables.latent.probe import accuracy
 
 
@@ -47,28 +45,17 @@ def main() -> None:
         f"prepared in {prepared_cpu_s:.0f} CPU seconds (0 where it was cached), opened in {opened_cpu_s:.2f}"
     )
     print(f"head on the reward half: {training['head_accuracy']:.4f}")
-    print(f"head on the selection half: {_head_accuracy(data):.4f}")
+    assert data.codec is not None
+    predicted = data.codec.classify(data.selection_x).argmax(1)
+    print(f"head on the selection half: {accuracy(predicted, data.selection_y):.4f}")
     probe = full_probe(data)
     print(f"full-data probe on the reward half: {accuracy(probe.predict(data.reward_x), data.reward_y):.4f}")
     direct = accuracy(probe.predict(data.selection_x), data.selection_y)
     print(f"full-data probe on the selection half: {direct:.4f}")
-    again = _round_trip(data)
+    again = data.codec.encode(data.codec.decode(data.selection_x))  # (n, d)
     moved = float((again - data.selection_x).square().mean())
     kept = accuracy(probe.predict(again), data.selection_y)
     print(f"the same, decoded and encoded again: {kept:.4f}, moved by {moved:.3f} a dimension")
-
-
-@torch.inference_mode()
-def _head_accuracy(data: LatentData) -> float:
-    assert data.codec is not None
-    return accuracy(data.codec.classify(data.selection_x).argmax(1), data.selection_y)
-
-
-@torch.inference_mode()
-def _round_trip(data: LatentData) -> torch.Tensor:
-    """The selection half, decoded and encoded again: (n, d)."""
-    assert data.codec is not None
-    return torch.cat([data.codec.encode(data.codec.decode(part)) for part in data.selection_x.split(256)])
 
 
 if __name__ == "__main__":

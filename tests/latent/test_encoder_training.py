@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +143,17 @@ def test_batches_cover_the_rows_once() -> None:
     assert [len(batch) for batch in batches] == [8] * 6
     assert len(set(np.concatenate(batches))) == 48
     assert [len(batch) for batch in shuffled(rows[:5], 8, generator(0))] == [5]
+
+
+@pytest.mark.parametrize(("first", "several"), [("trainables.latent.compute", True), ("torch", False)])
+def test_threads_are_many_only_where_they_wait_passively(first: str, several: bool) -> None:
+    program = (
+        f"import {first}; from trainables.latent.compute import *; "
+        "print(choose_compute(EncoderConfig(device='cpu'), 1024).threads)"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    env["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == (min(8, os.cpu_count() or 1) if several else 1)

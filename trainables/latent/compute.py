@@ -52,7 +52,9 @@ def choose_compute(config: EncoderConfig, image_pixels: int) -> Compute:
 
     ``auto`` takes a GPU where there is one, and bfloat16 where the processor computes in it: half the
     time for the same accuracy. ``auto`` and ``cuda`` share each batch among all GPUs; ``cuda:N`` takes one.
-    Small images get one CPU thread: more of them would spend their time waiting for each other.
+    Small images get one CPU thread: more of them would spend their time waiting for each other. So do all
+    images where threads spin while they wait (torch was imported before this package): on a busy machine
+    that is many times slower than one thread.
 
     Raises:
         InputError: a device that is unknown or that this machine lacks.
@@ -75,8 +77,9 @@ def choose_compute(config: EncoderConfig, image_pixels: int) -> Compute:
         raise InputError(
             f"--device is '{name}'", f"this machine has {gpus} usable GPUs", "choose auto or cpu"
         )
-    threads = 1 if image_pixels < SMALL_IMAGE_PIXELS else min(MAX_THREADS, os.cpu_count() or 1)
-    threads = config.encoder_threads or threads
+    passive = os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
+    several = passive and image_pixels >= SMALL_IMAGE_PIXELS
+    threads = config.encoder_threads or (min(MAX_THREADS, os.cpu_count() or 1) if several else 1)
     return Compute(device, _dtype(config.precision, device), threads, gpus > 1 and name == "cuda")
 
 

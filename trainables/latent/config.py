@@ -128,7 +128,7 @@ class EncoderConfig:
     encoder_seed: int = option(0, "seed of the encoder's initialisation and training", at_least=0)
     encoder_threads: int | None = option(
         None,
-        "CPU threads that train the encoder (default: all cores, at most 8; 1 for images under 256 pixels)",
+        "CPU threads that train the encoder (default: all cores, at most 8; 1 for small images)",
         at_least=1,
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE")
