@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -122,6 +121,11 @@ def ray_session(config: SweepConfig, available: Resources) -> Iterator[None]:
     """Ray, for the time of the block."""
     quiet_ray()
     import ray
+    import ray._private.worker
+
+    # Ray prints a paragraph for every worker that dies, whatever log_to_driver says. The sweep has a line
+    # of its own for that.
+    ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
 
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if config.address is None:
@@ -139,8 +143,3 @@ def ray_session(config: SweepConfig, available: Resources) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def importable_in_workers() -> bool:
-    """Whether a process elsewhere finds the packages, as Ray's workers must."""
-    return importlib.util.find_spec("trainables.latent_distillation") is not None

@@ -129,8 +129,13 @@ class SweepRecorder(Callback):
 
     @_guarded
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if any(words in _error_text(trial) for words in NO_ROOM_WORDS):
+        text = _error_text(trial)
+        if any(words in text for words in NO_ROOM_WORDS):
             self.halt = Halt("disk_full")
+        else:
+            self._display.say(
+                f"trial {trial.trial_id} goes on from its last checkpoint after: {_reason(text)}"
+            )
 
     @_guarded
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -209,12 +214,13 @@ def _error_text(trial: Trial) -> str:
 
 
 def _reason(text: str) -> str:
-    """The line of an error text that says what happened: a traceback's last, a dead worker's first."""
+    """What happened, in a line: a traceback's last one, if there is a traceback."""
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     if not lines:
         return "unknown"
-    traceback = any(line.startswith("Traceback") or "ray::" in line for line in lines)
-    return (lines[-1] if traceback else lines[0])[:500]
+    if any("actor died" in line or "actor is dead" in line for line in lines):
+        return "its worker died"
+    return lines[-1][:500]
 
 
 def unfinished(records: Mapping[str, TrialRecord]) -> int:

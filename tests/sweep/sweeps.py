@@ -1,0 +1,156 @@
+"""Sweeps of a few seconds, as processes that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+# Two cells of two methods, with and without the cycle term. A trial makes many short iterations, so that
+# kills fall at all stages of one.
+GRID = (
+    "--searcher grid --methods implicit kernel_ridge --prototypes 1 2 --proto-steps-base 60 "
+    "--steps-per-iteration 5 --ae-epochs 2"
+).split()
+GRID_TRIALS = 8
+TIMINGS = ("cpu_s", "optimise_cpu_s")
+
+
+def start(storage: Path, *words: str, log: Path) -> subprocess.Popen[bytes]:
+    """``tune-dd search`` as a process of its own, its output in ``log``."""
+    command = [sys.executable, str(ROOT / "tune_dd" / "search.py"), "--storage", str(storage), *words]
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command,
+            cwd=storage.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def finish(process: subprocess.Popen[bytes], log: Path, code: int = 0, timeout_s: float = 240) -> str:
+    """Wait for a sweep and return its output.
+
+    Raises:
+        AssertionError: it ended with another code.
+    """
+    found = process.wait(timeout_s)
+    text = log.read_text()
+    assert found == code, text
+    return text
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """The journal's whole lines."""
+    path = folder / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def wait_for(
+    condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, timeout_s: float = 120
+) -> None:
+    """Wait until something holds; fails where the process ends or the time runs out before."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, f"the sweep ended before it could be disturbed:\n{log.read_text()}"
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """``sweep_summary.json``."""
+    content: dict[str, Any] = json.loads((folder / "sweep_summary.json").read_text())
+    return content
+
+
+def scores(folder: Path) -> dict[str, dict[str, float]]:
+    """What each trial ended with, by its id."""
+    return {trial["trial_id"]: trial["scores"] for trial in summary(folder)["trials"]}
+
+
+def check_each_trial_once(folder: Path, total: int) -> None:
+    """Every trial is there once, ended once, and has one folder with its artefacts."""
+    trials = summary(folder)["trials"]
+    assert [trial["trial_id"] for trial in trials] == [f"{number:05d}" for number in range(total)]
+    recorded = Counter((event["event"], event["trial"]) for event in events(folder))
+    for trial in trials:
+        assert recorded["proposed", trial["trial_id"]] == 1
+        assert recorded["ended", trial["trial_id"]] == 1
+        assert (folder / trial["run"] / "distillation_artifacts.pt").stat().st_size > 0
+        run = json.loads((folder / trial["run"] / "experiment_summary.json").read_text())
+        assert run["trial_id"] == trial["trial_id"]
+        assert run["config"] == trial["config"]
+        assert run["scores"][trial["config"]["method"]] == trial["scores"]
+    runs = sorted(path.parent.relative_to(folder) for path in folder.rglob("experiment_summary.json"))
+    assert [str(run) for run in runs] == sorted(trial["run"] for trial in trials)
+
+
+def check_iterations_went_on(folder: Path) -> None:
+    """No trial fell back further than to the iteration after its last checkpoint."""
+    reached: dict[str, int] = {}
+    saved: dict[str, int] = {}
+    for event in events(folder):
+        trial = event["trial"]
+        if event["event"] == "reported":
+            assert event["iteration"] in (saved.get(trial, 0) + 1, saved.get(trial, 0))
+            reached[trial] = event["iteration"]
+        elif event["event"] == "saved":
+            saved[trial] = reached[trial]
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Processes started by ``pid``, directly or not, with their names."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (place / "stat").read_text()
+            names[int(place.name)] = (
+                (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(place.name)] = int(status.rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    edge: Sequence[int] = [pid]
+    while edge:
+        edge = [child for child, parent in parents.items() if parent in edge and child not in found]
+        found.update(edge)
+    return {child: names[child] for child in found if child in names}
+
+
+def trial_workers(pid: int) -> list[int]:
+    """The processes that run trials of the sweep ``pid``."""
+    return sorted(
+        child for child, name in descendants(pid).items() if name.startswith("ray::LatentDistillation")
+    )
+
+
+def ray_processes(pid: int) -> list[int]:
+    """Ray's processes for the sweep ``pid`` but for its two agents.
+
+    Those notice the raylet's death, then try for a minute or two to tell the server that died with it.
+    """
+    agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+    return [child for child, name in descendants(pid).items() if not name.startswith(agents)]
+
+
+def kill(pid: int) -> None:
+    """As the kernel does when memory runs out."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def gone(pids: Sequence[int]) -> bool:
+    """Whether none of the processes runs any more."""
+    return not any((Path("/proc") / str(pid)).exists() for pid in pids)
