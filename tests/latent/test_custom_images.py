@@ -150,6 +150,19 @@ def test_folders_that_cannot_be_used(make_images: MakeImages, tmp_path: Path) ->
     assert "'class2' is in one of" in refusal(make_images("two"), tmp_path, custom_test_dir=str(other))
 
 
+def test_a_link_to_nothing_is_named(make_images: MakeImages, tmp_path: Path) -> None:
+    root = make_images()
+    (root / "class0" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert "gone.png cannot be read" in refusal(root, tmp_path)
+
+
+def test_names_in_any_encoding(make_images: MakeImages, tmp_path: Path) -> None:
+    root = make_images()
+    file = root / "class0" / "000.png"
+    os.rename(file, os.fsencode(root / "class0") + b"/\xe4\xff.png")
+    assert len(load(root, tmp_path / "cache").items) == 32
+
+
 def test_images_that_cannot_be_used_are_named(make_images: MakeImages, tmp_path: Path) -> None:
     files = {
         "text": b"not an image",

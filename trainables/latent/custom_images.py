@@ -140,22 +140,33 @@ def _list_images(root: Path, flag: str) -> _Listing:
     stamps: list[tuple[int, int]] = []
     sizes: list[int] = []
     for class_name in class_names:
-        # A status costs a system call each, so only images are asked for theirs, and only once.
-        entries = {
-            entry.name: entry
-            for entry in os.scandir(root / class_name)
-            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "."
-        }
-        if not entries:
+        found, statuses = _images_of_class(root / class_name)
+        if not found:
             raise InputError(
                 f"the folder {root / class_name} has no images",
                 f"each class needs some ({', '.join(IMAGE_SUFFIXES)})",
                 "add images or remove the folder",
             )
-        found = sorted(entries)
         names += [f"{class_name}/{name}" for name in found]
-        statuses = [entries[name].stat() for name in found]
         stamps += [(status.st_size, status.st_mtime_ns) for status in statuses]
         sizes.append(len(found))
     labels = np.repeat(np.arange(len(class_names), dtype=np.int64), sizes)
     return _Listing(root, class_names, names, labels, stamps)
+
+
+def _images_of_class(folder: Path) -> tuple[list[str], list[os.stat_result]]:
+    """Names, sorted, and their status: a system call each, so only images are asked for it."""
+    try:
+        entries = {
+            entry.name: entry
+            for entry in os.scandir(folder)
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "."
+        }
+        names = sorted(entries)
+        return names, [entries[name].stat() for name in names]
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder} cannot be read ({error.strerror})",
+            "every image must be readable",
+            "remove it or make it readable",
+        ) from error

@@ -96,13 +96,9 @@ def train_encoder(
             parts += batch_parts
             done, in_epoch = done + 1, in_epoch + 1
             if progress.due():
+                _refuse_divergence(parts, epoch, config)
                 report(_line(config, parts / in_epoch, done / steps, progress.left(done)))
-        if not torch.isfinite(parts).all():
-            raise InputError(
-                f"the encoder's loss stopped being a number in epoch {epoch} with --ae-lr {config.ae_lr}",
-                "training must stay finite",
-                "lower --ae-lr",
-            )
+        _refuse_divergence(parts, epoch, config)
     mean = (parts / steps).tolist()
     cpu_s, wall_s = time.process_time() - cpu_start, time.monotonic() - wall_start
     report(
@@ -115,6 +111,15 @@ def train_encoder(
         "cpu_s": cpu_s,
         "wall_s": wall_s,
     }
+
+
+def _refuse_divergence(parts: Tensor, epoch: int, config: EncoderConfig) -> None:
+    if not torch.isfinite(parts).all():
+        raise InputError(
+            f"the encoder's loss stopped being a number in epoch {epoch} with --ae-lr {config.ae_lr}",
+            "training must stay finite",
+            "lower --ae-lr",
+        )
 
 
 class _StepLoss:

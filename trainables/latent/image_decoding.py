@@ -22,7 +22,7 @@ from trainables.latent.progress import Progress
 
 MIN_SIDE, MAX_SIDE = 8, 1024
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_CHUNK_FILES = 256
+_CHUNK_FILES = 64
 
 
 class _ColourFound(Exception):
@@ -101,7 +101,7 @@ def _decode_as(
         for start in range(0, len(names), _CHUNK_FILES):
             chunk = names[start : start + _CHUNK_FILES]
             for name, (content, pixels) in zip(chunk, pool.map(decode, chunk), strict=True):
-                digest.update(name.encode() + b"\0" + content)
+                digest.update(os.fsencode(name) + b"\0" + content)
                 stream.append(pixels)
             if progress.due():
                 done = start + len(chunk)
