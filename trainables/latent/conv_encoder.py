@@ -4,10 +4,10 @@ What was chosen, and why:
 
 - The first convolution has stride 2. Convolutions at full resolution are most of a usual residual
   network's cost on a CPU (few channels, many pixels) and buy little accuracy.
-- Then one stage per halving: a widening convolution, max pooling, a residual block of two convolutions
-  at the lower resolution, where channels are many and the arithmetic is dense.
-- Images halve until their shorter side is 3 to 6 pixels, whatever their size: 8 pixels take one stage,
-  224 take a deeper stem, and the last three stages are the same for all.
+- Then a stage for each of the last two halvings: a widening convolution, max pooling, a residual block of
+  two convolutions at the lower resolution, where channels are many and the arithmetic is dense.
+- Images halve until their shorter side is 4 to 6 pixels, whatever their size. Small ones do without the
+  first stages, large ones start with more strided convolutions of few channels.
 - The latent sees both the pooled features (what the classes need) and, through a narrow projection,
   where they lie (what the decoder needs).
 - The latent is batch-normalised: the classifier, the reconstruction and the cycle term then agree on its

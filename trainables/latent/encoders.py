@@ -70,7 +70,7 @@ class ImageDecoder(nn.Module):
 
 
 def halvings(shape: Shape) -> int:
-    """How often an image is halved until its shorter side is at most 6 (3 to 6 for sides from 8)."""
+    """How often an image is halved until its shorter side is at most 6 (so 4 to 6, from 8 on)."""
     return max(1, math.ceil(math.log2(min(shape[1:]) / 6)))
 
 
