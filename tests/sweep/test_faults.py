@@ -1,0 +1,59 @@
+"""A full disk and Ctrl-C: one line, an exit code, and a sweep that goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sweep import sweeps
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def last_line(text: str) -> str:
+    return text.rstrip().splitlines()[-1]
+
+
+def test_full_disk_stops_the_sweep_and_it_resumes(
+    tmp_path: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk, log = small_disk("48m"), tmp_path / "log"
+    folder = disk / "results" / "crowded"
+    words = ["--name", "crowded", *sweeps.GRID]
+    sweep = sweeps.start(disk / "results", *words, log=log)
+    sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
+    filler = disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(1 << 16))
+    text = sweeps.finish(sweep, log, code=1)
+    assert "is full after" in last_line(text)
+    assert "--resume --name crowded" in last_line(text)
+    assert "Traceback" not in text
+    filler.unlink()
+    log.unlink()
+    sweeps.finish(sweeps.start(disk / "results", "--resume", "--name", "crowded", log=log), log)
+    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+    assert {trial["status"] for trial in sweeps.summary(folder)["trials"]} == {"completed"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_sweep_ends_in_order_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
+    storage, log = tmp_path / "results", tmp_path / "log"
+    sweep = sweeps.start(storage, "--name", "stopped", *sweeps.GRID, log=log)
+    folder = storage / "stopped"
+    sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
+    os.kill(sweep.pid, number)
+    text = sweeps.finish(sweep, log, code=130)
+    assert "interrupted after" in last_line(text)
+    assert "Traceback" not in text
+    states = [trial["status"] for trial in sweeps.summary(folder)["trials"]]
+    assert "completed" in states
+    assert "unfinished" in states
+    log.unlink()
+    sweeps.finish(sweeps.start(storage, "--resume", "--name", "stopped", log=log), log)
+    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
