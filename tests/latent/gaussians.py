@@ -23,6 +23,9 @@ class ForgetfulCodec:
         flat = images.flatten(1)
         return torch.cat([flat, flat.new_zeros(len(flat), self.d - self.kept)], dim=1)
 
+    def roundtrip(self, x: Tensor) -> Tensor:
+        return self.encode(self.decode(x))
+
 
 def gaussian_latents(
     classes: int = 3,

@@ -20,7 +20,9 @@ _WEIGHTS, _MEAN, _STD = "encoder.pt", "mean.npy", "std.npy"
 class Codec:
     """Image to standardised latent and back, differentiable, its parameters frozen.
 
-    The network is read from the cache at the first use: most runs never need it.
+    The network is read from the cache at the first use: most runs never need it. It computes on the device
+    it was moved to, and hands its results back on the one where the input lies: prototypes are few and
+    stay on the CPU, where their small solves are fastest, while large backbones need a GPU.
 
     Args:
         folder: the cache entry that :func:`write_network` and :func:`write_standardisation` filled.
@@ -48,18 +50,30 @@ class Codec:
 
     def encode(self, images: Tensor) -> Tensor:
         """(n, C, H, W) float in [0, 1] -> (n, d) standardised latents."""
-        network, mean, std = self._parts()
-        return (network.encode(images) - mean) / std
+        return self._encode(images.to(self._device)).to(images.device)
 
     def decode(self, latents: Tensor) -> Tensor:
         """(n, d) standardised latents -> (n, C, H, W) in [0, 1]."""
-        network, mean, std = self._parts()
-        return network.decoder(latents * std + mean)  # type: ignore[no-any-return]
+        return self._decode(latents.to(self._device)).to(latents.device)
+
+    def roundtrip(self, latents: Tensor) -> Tensor:
+        """(n, d) standardised latents, decoded and encoded again without leaving the device; (n, d)."""
+        return self._encode(self._decode(latents.to(self._device))).to(latents.device)
 
     def classify(self, latents: Tensor) -> Tensor:
         """(n, d) standardised latents -> (n, classes) logits of the head trained with the encoder."""
         network, mean, std = self._parts()
-        return network.head(latents * std + mean)  # type: ignore[no-any-return]
+        logits: Tensor = network.head(latents.to(self._device) * std + mean)
+        return logits.to(latents.device)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        network, mean, std = self._parts()
+        return (network.encode(images) - mean) / std
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        network, mean, std = self._parts()
+        images: Tensor = network.decoder(latents * std + mean)
+        return images
 
     def _parts(self) -> tuple[LatentNetwork, Tensor, Tensor]:
         if self._loaded is None:

@@ -26,6 +26,7 @@ from trainables.latent.array_files import write_array
 from trainables.latent.backbones import image_shape, resolve
 from trainables.latent.cache import Entry, Report, content_key, get_or_build, open_entry
 from trainables.latent.codec import Codec
+from trainables.latent.compute import choose_compute
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.datasets import load_train_pool, pool_facts
 from trainables.latent.encoding import encode_parts
@@ -104,7 +105,11 @@ def prepare_latents(data: DataConfig, encoder: EncoderConfig, cache: Path, repor
     entry = get_or_build(
         cache, KIND, key, build, report, f"the {resolved.backbone} encoder of {data.dataset}"
     )
-    return _opened(entry, key)
+    latents = _opened(entry, key)
+    if latents.codec is not None:  # on the device that was asked for now, not where it was trained
+        height, width = latents.codec.image_shape[1:]
+        latents.codec.to(choose_compute(encoder, height * width).device)
+    return latents
 
 
 def open_latents(key: str, cache: Path) -> LatentData | None:

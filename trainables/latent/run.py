@@ -141,7 +141,7 @@ class DistillationRun:
         points = self.x
         if len(points) > CYCLE_BATCH:
             points = points[torch.randperm(len(points), generator=randomness)[:CYCLE_BATCH].to(points.device)]
-        return (self.data.codec.encode(self.data.codec.decode(points)) - points).square().mean()
+        return (self.data.codec.roundtrip(points) - points).square().mean()
 
     def _targets(self) -> Tensor:
         if self.config.labels == "soft":

@@ -44,7 +44,7 @@ def fit_readings(distilled: DistilledSet, data: LatentData) -> Readings:
     roundtrip = None
     if data.codec is not None:
         with torch.no_grad():
-            reencoded = data.codec.encode(data.codec.decode(distilled.x))
+            reencoded = data.codec.roundtrip(distilled.x)
         roundtrip = fit_probe(reencoded, targets, *reward)
     return Readings(
         probe=fit_probe(distilled.x, targets, *reward),
