@@ -17,7 +17,7 @@ LEARNING_RATES = {
     "implicit": (0.01, 0.3),
     "unrolled": (0.01, 0.3),
     "gradient_matching": (0.005, 0.2),
-    "kernel_ridge": (0.005, 0.2),
+    "kernel_ridge": (0.01, 0.3),
 }
 STEPS = (40, 120, 20)
 UNROLL_STEPS = (10, 40, 10)
@@ -74,7 +74,7 @@ def good_points(context: SpaceContext) -> list[dict[str, Any]]:
 
 def _good_point(method: str, weight: float | None, context: SpaceContext) -> dict[str, Any]:
     point: dict[str, Any] = {
-        "lr": {"implicit": 0.05, "unrolled": 0.05, "gradient_matching": 0.03, "kernel_ridge": 0.03}[method],
+        "lr": {"implicit": 0.1, "unrolled": 0.03, "gradient_matching": 0.03, "kernel_ridge": 0.1}[method],
         "proto_steps_base": 60,
         "init": "kmeans",
     }
