@@ -139,9 +139,21 @@ class SweepConfig:
                 "the grid learns from no earlier trial",
                 "leave it out, or choose --searcher tpe",
             )
-        for (
-            cell
-        ) in self.cells:  # parses every combination once: whatever is wrong is told before anything starts
+        for setting, dataset in DATASET_OF.items():
+            if setting in self.settings and dataset not in self.datasets:
+                raise InputError(
+                    f"{flag_name(setting)} is given without --datasets {dataset}",
+                    f"only {dataset} reads it",
+                    f"add --datasets {dataset} or leave it out",
+                )
+        if self.objective == "roundtrip_accuracy" and "features" in self.datasets:
+            raise InputError(
+                "--objective is roundtrip_accuracy with --datasets features",
+                "features have no decoder, so there is no round trip",
+                "leave --objective out",
+            )
+        # Parses every combination once: whatever is wrong is told before anything starts.
+        for cell in self.cells:
             self.trial_settings(cell, {"method": self.methods[0]})
 
     @property

@@ -18,9 +18,7 @@ def last_line(text: str) -> str:
     return text.rstrip().splitlines()[-1]
 
 
-def test_full_disk_stops_the_sweep_and_it_resumes(
-    tmp_path: Path, small_disk: Callable[[str], Path]
-) -> None:
+def test_full_disk_stops_the_sweep_and_it_resumes(tmp_path: Path, small_disk: Callable[[str], Path]) -> None:
     disk, log = small_disk("48m"), tmp_path / "log"
     folder = disk / "results" / "crowded"
     words = ["--name", "crowded", *sweeps.GRID]
