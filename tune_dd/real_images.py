@@ -47,7 +47,7 @@ class RealImages:
             InputError: if the class has fewer training items.
         """
         sizes = np.bincount(self.labels, minlength=len(self.class_names))
-        smallest = int(sizes.argmin())
+        smallest = int(np.argmin(sizes))
         if per_class > sizes[smallest]:
             raise InputError(
                 f"{flag} is {per_class}",
