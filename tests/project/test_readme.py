@@ -49,7 +49,7 @@ def run(words: Sequence[str], here: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 
@@ -76,7 +76,7 @@ def test_commands_are_understood(block: Block) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_commands_do_what_they_say(tmp_path: Path) -> None:
     # In one folder and in order, as somebody who follows the README would.
     image_folder(tmp_path / "photos" / "train", per_class=24, side=12)
