@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -180,3 +181,20 @@ def test_the_next_command_searches_the_same_data() -> None:
     )
     given = search.build_parser().parse(shlex.split(command)[2:]).given
     assert given["features_train"] == "my features.npz"
+
+
+def test_a_damaged_cache_is_rebuilt_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["distill", *TINY, "--cache", "cache", "--run-name"]
+    assert cli.main([*words, "before"]) == 0
+    capsys.readouterr()
+    (latents,) = (tmp_path / "cache" / "latents").glob("*/train_x.npy")
+    content = bytearray(latents.read_bytes())
+    content[-1] ^= 255
+    latents.write_bytes(content)
+    assert cli.main([*words, "after"]) == 0
+    assert re.fullmatch(r"tune-dd distill: warning: [^\n]*damaged[^\n]*\n", capsys.readouterr().err)
+    runs = tmp_path / "results" / "runs" / "digits" / "conv"
+    assert summary_of(runs / "before")["scores"] == summary_of(runs / "after")["scores"]
