@@ -10,6 +10,10 @@ from typing import Any
 from tune_dd.flags import FlagParser, main_guard, parser
 
 EVALUATION_FILE = "evaluation.json"
+_LEGEND = """\
+Accuracies in percent +- half-width of the 95% interval over seeds. Differences in points, with the 95%
+interval of a paired bootstrap over test items and seeds. * chosen on validation: of the rows within one
+standard error of the best, the one that is best by the other accuracy (round trip, or probe)."""
 
 
 def build_parser() -> FlagParser:
@@ -60,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         )
         print("\n" + evaluation_table(cells[-1]), flush=True)
-    print("\naccuracies in percent +- half-width of the 95% interval over seeds; * chosen on validation;")
-    print("differences in points with the 95% interval of a paired bootstrap over test items and seeds\n")
+    print(f"\n{_LEGEND}\n")
     for cell in cells:
         print(chosen_sentence(cell))
     content = {"versions": versions(), "cells": cells}

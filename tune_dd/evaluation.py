@@ -1,14 +1,19 @@
 """From a finished sweep to figures that can be believed.
 
 Three steps in this order: the top k of each cell are distilled again on fresh seeds beside all controls
-and scored on the selection half; the best of them is chosen there; then everything is frozen, and test
-is read once for each row that has not been on it before.
+and scored on the selection half; one of them is chosen there; then everything is frozen, and test is read
+once for each row that has not been on it before.
+
+What a small selection half cannot tell apart is not decided by its noise: among the rows within one
+standard error of the best, the other accuracy decides (the rule of Breiman et al., "Classification and
+regression trees", 1984, section 3.4.3, with decodability in the place of simplicity).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,7 @@ from tune_dd.intervals import Estimate, Hits, estimate, paired_difference
 from tune_dd.test_scores import TestScores
 
 ACCESS_LOG = "test_access.jsonl"
+OTHER_ACCURACY = {"probe_accuracy": "roundtrip_accuracy", "roundtrip_accuracy": "probe_accuracy"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,11 @@ def evaluate_cell(
     parts = [_freeze(plan, seed, seeds, cache, report) for seed in encoder_seeds]
     validation = {name: _on_selection(parts, name) for name in parts[0].rows}
     learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
-    chosen = max(learned, key=lambda name: _mean(validation[name].scores, plan.objective))
+    chosen = choose(
+        {name: _mean(validation[name].scores, plan.objective) for name in learned},
+        {name: _mean(validation[name].scores, OTHER_ACCURACY[plan.objective]) for name in learned},
+        len(parts[0].data.selection_y),
+    )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
     rows = [
         {
@@ -126,6 +136,19 @@ class Scored:
 
     scores: list[list[dict[str, float]]]
     hits: list[Hits]
+
+
+def choose(objective: Mapping[str, float], other: Mapping[str, float], items: int) -> str:
+    """The name with the best other accuracy among those within one standard error of the best objective.
+
+    Args:
+        objective, other: mean accuracies in [0, 1] by name, in order of preference where all else is equal.
+        items: size of the selection half, which the standard error of an accuracy follows from.
+    """
+    best = max(objective.values())
+    standard_error = math.sqrt(best * (1 - best) / items)
+    close = [name for name, value in objective.items() if value >= best - standard_error]
+    return max(close, key=lambda name: (other[name], objective[name]))
 
 
 def _freeze(

@@ -14,7 +14,7 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from trainables.latent.run import DistillationRun
 from tune_dd.confirmation import fresh_seeds
-from tune_dd.evaluation import ACCESS_LOG, Candidate, CellPlan, evaluate_cell
+from tune_dd.evaluation import ACCESS_LOG, Candidate, CellPlan, choose, evaluate_cell
 from tune_dd.evaluation_table import chosen_sentence, evaluation_table
 
 CLASSES, DIMENSIONS = 4, 12
@@ -133,3 +133,12 @@ def test_evaluation_leaves_the_test_file_closed_when_told(plan: CellPlan, tmp_pa
 def test_fresh_seeds_avoid_those_of_the_search() -> None:
     assert fresh_seeds(3, (1000, 1002)) == [1001, 1003, 1004]
     assert torch.tensor(fresh_seeds(5, ())).unique().numel() == 5
+
+
+def test_what_the_selection_half_cannot_tell_apart_is_decided_by_the_round_trip() -> None:
+    objective = {"first": 0.95, "second": 0.94, "third": 0.80}
+    other = {"first": 0.60, "second": 0.90, "third": 0.99}
+    # One standard error of 95% is 1.8 points on 150 items and 0.2 points on 10,000.
+    assert choose(objective, other, items=150) == "second"
+    assert choose(objective, other, items=10_000) == "first"
+    assert choose(objective, dict.fromkeys(objective, 0.0), items=150) == "first"
