@@ -70,6 +70,7 @@ def progress_line(
     objective: str,
     total: int,
     seconds_left: float | None,
+    workers: int,
 ) -> str:
     """How a sweep stands: ended trials by how they ended, running ones, the best so far, time left."""
     records = list(records)
@@ -83,7 +84,8 @@ def progress_line(
     ):
         if ended[status] or status in ("completed", "stopped_early"):
             parts.append(f"{ended[status]} {words}")
-    line = ", ".join([*parts, f"{len(records) - ended.total()} running"])
+    running = min(len(records) - ended.total(), workers)  # the others wait for a worker
+    line = ", ".join([*parts, f"{running} running"])
     best = _best(records, list(cells), objective)
     if best:
         line += f" | best {best}"

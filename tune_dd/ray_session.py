@@ -117,7 +117,7 @@ def _join(address: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def ray_session(config: SweepConfig, available: Resources) -> Iterator[None]:
+def ray_session(config: SweepConfig, workers: int, available: Resources) -> Iterator[None]:
     """Ray, for the time of the block."""
     quiet_ray()
     import ray
@@ -132,7 +132,7 @@ def ray_session(config: SweepConfig, available: Resources) -> Iterator[None]:
         # "local": without it Ray joins any cluster that somebody started on this machine.
         ray.init(
             address="local",
-            num_cpus=available.cpus,
+            num_cpus=workers * config.cpus_per_trial,
             num_gpus=int(available.gpus),
             include_dashboard=False,
             **quiet,

@@ -175,6 +175,7 @@ class SweepRecorder(Callback):
             self._config.objective,
             self._proposals.total,
             self._seconds_left(),
+            self._workers,
         )
         self._display.show(line, now)
 

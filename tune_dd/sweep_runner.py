@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import resource
 import signal
 import threading
@@ -40,6 +41,8 @@ from tune_dd.sweep_results import (
 
 RESUMABLE = frozenset({"time_budget_s", "max_concurrent", "address"})
 """Settings that may differ when a sweep is resumed: they do not change what a trial is."""
+MOST_WAITING = 4
+"""Trials proposed ahead of their start; the searcher knows less when it proposes them."""
 _STATES = {"time_budget": "time budget spent", "interrupted": "interrupted", "disk_full": "disk full"}
 
 
@@ -234,8 +237,8 @@ class _Sweep:
             self.config, self.folder, self.journal, self.proposals, self.facts, self.display, workers
         )
         try:
-            with ray_session(self.config, available), _signals(recorder):
-                self._tune(recorder, workers, available)
+            with ray_session(self.config, workers, available), _signals(recorder):
+                self._tune(recorder, workers)
         except Exception as error:
             if recorder.halt is None or recorder.halt.kind not in ("disk_full", "error"):
                 if not is_disk_full(error):
@@ -248,7 +251,7 @@ class _Sweep:
             self.timings["first_result_s"] = recorder.first_result_s
         return recorder.halt
 
-    def _tune(self, recorder: SweepRecorder, workers: int, available: Resources) -> None:
+    def _tune(self, recorder: SweepRecorder, workers: int) -> None:
         from ray import tune
         from ray.tune.schedulers import FIFOScheduler
 
@@ -260,9 +263,11 @@ class _Sweep:
             scheduler = CellScheduler(self.config.objective)
             for record in self.journal.records.values():
                 scheduler.recall(record)
-        # One trial more than workers may wait, so that a worker that gets free finds it. Where fewer
-        # workers were asked for than there is room for, the waiting one would start.
-        waiting = 0 if self.config.max_concurrent is not None else 1
+        # Trials may wait for a worker, so that one that gets free finds its next trial, and is not ended by
+        # Tune, which keeps no more idle workers than there are trials waiting. In a cluster that has room
+        # for more than was asked for, waiting trials would start.
+        waiting = 0 if self.config.address and self.config.max_concurrent else min(workers, MOST_WAITING)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(waiting, 1))
         search = JournaledSearch(
             self.config, self.proposals, self.journal, {CACHE: str(self.cache)}, workers + waiting
         )

@@ -18,6 +18,12 @@ def last_line(text: str) -> str:
     return text.rstrip().splitlines()[-1]
 
 
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(1 << 16))
+
+
 def test_full_disk_stops_the_sweep_and_it_resumes(tmp_path: Path, small_disk: Callable[[str], Path]) -> None:
     disk, log = small_disk("48m"), tmp_path / "log"
     folder = disk / "results" / "crowded"
@@ -25,9 +31,8 @@ def test_full_disk_stops_the_sweep_and_it_resumes(tmp_path: Path, small_disk: Ca
     sweep = sweeps.start(disk / "results", *words, log=log)
     sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
     filler = disk / "filler"
-    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as stream:
-        while True:
-            stream.write(bytes(1 << 16))
+    with pytest.raises(OSError, match="No space left"):
+        fill_up(filler)
     text = sweeps.finish(sweep, log, code=1)
     assert "is full after" in last_line(text)
     assert "--resume --name crowded" in last_line(text)
