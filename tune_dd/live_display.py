@@ -99,11 +99,12 @@ def _best(records: list[TrialRecord], cells: list[Cell], objective: str) -> str:
     if len(cells) > MOST_CELLS_SHOWN:
         leaders = sorted(leaders, key=lambda pair: -pair[1].scores[objective])[:1]
         return "".join(f"{percent(record.scores[objective])} ({cell})" for cell, record in leaders)
-    short = len({(cell.dataset, cell.backbone, cell.seed) for cell in cells}) == 1
-    return ", ".join(
-        f"{percent(record.scores[objective])} at {cell.m_per_class if short else cell}"
+    shared = len({(cell.dataset, cell.backbone, cell.seed) for cell in cells}) == 1
+    parts = [
+        f"{percent(record.scores[objective])} at {cell.m_per_class if shared else cell}"
         for cell, record in leaders
-    )
+    ]
+    return ", ".join(parts) + (" per class" if shared and parts else "")
 
 
 def percent(share: float) -> str:
