@@ -21,6 +21,8 @@ GRID = (
     "--steps-per-iteration 5 --ae-epochs 2"
 ).split()
 GRID_TRIALS = 8
+STARTED: list[subprocess.Popen[bytes]] = []
+"""Every sweep that :func:`start` started; those that a failed test left are killed after it."""
 TIMINGS = ("cpu_s", "optimise_cpu_s")
 
 
@@ -28,7 +30,7 @@ def start(storage: Path, *words: str, log: Path) -> subprocess.Popen[bytes]:
     """``tune-dd search`` as a process of its own, its output in ``log``."""
     command = [sys.executable, str(ROOT / "tune_dd" / "search.py"), "--storage", str(storage), *words]
     with log.open("ab") as stream:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=storage.parent,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -36,6 +38,8 @@ def start(storage: Path, *words: str, log: Path) -> subprocess.Popen[bytes]:
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
+    STARTED.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen[bytes], log: Path, code: int = 0, timeout_s: float = 240) -> str:
@@ -58,7 +62,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, timeout_s: float = 120
+    condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, timeout_s: float = 300
 ) -> None:
     """Wait until something holds; fails where the process ends or the time runs out before."""
     deadline = time.monotonic() + timeout_s
