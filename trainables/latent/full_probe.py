@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.latent.array_files import write_array
 from trainables.latent.cache import content_key, get_or_build
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import L2_GRID, LinearClassifier, fit_probe, one_hot
@@ -30,7 +31,7 @@ def full_probe(data: LatentData) -> LinearClassifier:
 
     def build(folder: Path) -> dict[str, Any]:
         probe = _train(data)
-        np.save(folder / "weights.npy", probe.weights.cpu().numpy())
+        write_array(folder / "weights.npy", probe.weights.cpu().numpy())
         return {"l2": probe.l2, "reward_accuracy": probe.reward_accuracy}
 
     key = content_key({"latents": data.key, "version": PROBE_VERSION, "grid": L2_GRID})

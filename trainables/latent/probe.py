@@ -15,9 +15,6 @@ from trainables.latent.newton import LogisticProblem, solve_logistic, with_bias
 
 # From strong to weak, so that each solution starts the next solve; the strongest wins ties.
 L2_GRID = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-# Above this many numbers, points stay float32: a double copy of a large training set costs memory
-# and time, and its gradient noise (1e-6) is far below what moves an accuracy.
-DOUBLE_PRECISION_NUMBERS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ def fit_probe(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
     Raises:
         FloatingPointError: if the points are not finite.
     """
-    dtype = torch.float64 if x.numel() <= DOUBLE_PRECISION_NUMBERS else torch.float32
-    points, targets = with_bias(x.to(dtype)), targets.to(dtype)
+    points, targets = with_bias(x.double()), targets.double()
     gram = points.T @ points / len(points)
     weights: Tensor | None = None
     best: LinearClassifier | None = None
