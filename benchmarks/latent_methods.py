@@ -16,10 +16,10 @@ from pathlib import Path
 
 from trainables.latent.cache import default_cache
 from trainables.latent.config import METHODS, DataConfig, EncoderConfig, LatentConfig
-from tune_dd.evaluation import Candidate, CellPlan, evaluate_cell
-from tune_dd.evaluation_table import evaluation_table
+from tune_dd.evaluation.cells import Candidate, CellPlan, evaluate_cell
+from tune_dd.evaluation.table import evaluation_table
 from tune_dd.flags import add_config, main_guard, parser
-from tune_dd.run_folder import versions, write_json
+from tune_dd.runs.folder import versions, write_json
 
 # The cycle term's weight, and the steps it needs: every step then carries a part of the prototypes only.
 CYCLE = {"roundtrip_weight": 0.5, "proto_steps_base": 60}

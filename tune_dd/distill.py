@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from trainables.latent.config import METHODS, PARTS, DataConfig, DistillConfig, EncoderConfig, LatentConfig
 from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
-from tune_dd.run_folder import check_writable, refuse_existing, run_path
-from tune_dd.score_table import score_tables
+from tune_dd.runs.folder import check_writable, refuse_existing, run_path
+from tune_dd.runs.score_table import score_tables
 
 if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
-    from tune_dd.scored_sets import ScoredSet
+    from tune_dd.runs.scored_sets import ScoredSet
 
 # Lines of a method's progress where they cannot overwrite each other.
 _PROGRESS_LINES = 4
@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from trainables.latent.cache import default_cache
     from trainables.latent.latents import prepare_latents
-    from tune_dd.real_images import load_real_images
-    from tune_dd.run_outputs import write_run
-    from tune_dd.scored_sets import learn_set, score_controls
+    from tune_dd.runs.outputs import write_run
+    from tune_dd.runs.real_images import load_real_images
+    from tune_dd.runs.scored_sets import learn_set, score_controls
 
     started_s = time.monotonic()
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()

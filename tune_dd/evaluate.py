@@ -46,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = build_parser().parse(argv)
     folder = Path(flags["results"]).expanduser().absolute()
 
-    from tune_dd.evaluation import evaluate_cell
-    from tune_dd.evaluation_table import chosen_sentence, evaluation_table
-    from tune_dd.finished_sweep import cache_of, read_summary
-    from tune_dd.run_folder import check_writable, versions, write_json
-    from tune_dd.sweep_results import SWEEP_SUMMARY_FILE
+    from tune_dd.evaluation.cells import evaluate_cell
+    from tune_dd.evaluation.table import chosen_sentence, evaluation_table
+    from tune_dd.runs.folder import check_writable, versions, write_json
+    from tune_dd.sweeps.finished import cache_of, read_summary
+    from tune_dd.sweeps.results import SWEEP_SUMMARY_FILE
 
     summary = read_summary(folder)
     check_writable("RESULTS", folder)
@@ -79,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _plans(summary: dict[str, Any], top_k: int) -> list[Any]:
     """What to evaluate: the first ``top_k`` different configurations of each cell's ranking."""
     from trainables.latent.config import LatentConfig
-    from tune_dd.evaluation import Candidate, CellPlan
-    from tune_dd.finished_sweep import no_scores
+    from tune_dd.evaluation.cells import Candidate, CellPlan
+    from tune_dd.sweeps.finished import no_scores
 
     trials = {trial["trial_id"]: trial for trial in summary["trials"]}
     plans = []

@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from trainables.latent.config import LatentConfig
     from trainables.latent.latents import prepare_latents
     from trainables.latent.run import DistillationRun
-    from tune_dd.finished_sweep import cache_of, read_summary
-    from tune_dd.sweep_results import TIMINGS
+    from tune_dd.sweeps.finished import cache_of, read_summary
+    from tune_dd.sweeps.results import TIMINGS
 
     summary = read_summary(folder)
     trial = _choose(summary, flags["trial"])
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _choose(summary: Mapping[str, Any], trial_id: str | None) -> Mapping[str, Any]:
     from trainables.errors import InputError, nearest_name
-    from tune_dd.finished_sweep import no_scores
+    from tune_dd.sweeps.finished import no_scores
 
     trials = {trial["trial_id"]: trial for trial in summary["trials"] if trial["scores"]}
     if trial_id is None:
@@ -84,7 +84,7 @@ def _choose(summary: Mapping[str, Any], trial_id: str | None) -> Mapping[str, An
 
 def _what_changed(summary: Mapping[str, Any], trial: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """What is different from the sweep, among the things that scores depend on."""
-    from tune_dd.run_folder import versions
+    from tune_dd.runs.folder import versions
 
     now, then = versions(), summary["versions"]
     changed = [f"{name} was {then[name]}, is {now.get(name)}" for name in then if now.get(name) != then[name]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
-from tune_dd.sweep_config import OWN_SETTINGS, PASSED_ON, SweepConfig
+from tune_dd.sweeps.settings import OWN_SETTINGS, PASSED_ON, SweepConfig
 
 PATHS = ("data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test")
 
@@ -27,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = _config(flags)
 
     # Ray and torch take seconds to import: only once the settings are known to be good.
-    from tune_dd.dry_run import dry_run
-    from tune_dd.ray_session import quiet_ray
-    from tune_dd.sweep_report import print_outcome
-    from tune_dd.sweep_runner import run_sweep
+    from tune_dd.sweeps.dry_run import dry_run
+    from tune_dd.sweeps.ray_session import quiet_ray
+    from tune_dd.sweeps.runner import run_sweep
+    from tune_dd.sweeps.tables import print_outcome
 
     quiet_ray()
     if flags["dry_run"]:
@@ -92,7 +92,7 @@ def _config(flags: Flags) -> SweepConfig:
         if name in {f.name for f in dataclasses.fields(SweepConfig)}
     }
     if flags["resume"]:
-        from tune_dd.sweep_runner import resumed_config
+        from tune_dd.sweeps.runner import resumed_config
 
         said = {**own, **{name: value for name, value in settings.items() if name in flags.given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)
@@ -104,7 +104,7 @@ def _config(flags: Flags) -> SweepConfig:
 
 def _name_to_resume(flags: Flags) -> str:
     from trainables.errors import InputError
-    from tune_dd.run_folder import check_name
+    from tune_dd.runs.folder import check_name
 
     if flags["name"] is None:
         raise InputError("--resume is given without --name", "it must say which sweep", "add --name NAME")

@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from trainables.latent.run import DistillationRun
-from tune_dd.confirmation import fresh_seeds
-from tune_dd.evaluation import ACCESS_LOG, Candidate, CellPlan, choose, evaluate_cell
-from tune_dd.evaluation_table import chosen_sentence, evaluation_table
+from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, choose, evaluate_cell
+from tune_dd.evaluation.confirmation import fresh_seeds
+from tune_dd.evaluation.table import chosen_sentence, evaluation_table
 
 CLASSES, DIMENSIONS = 4, 12
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tune_dd.intervals import estimate, paired_difference
+from tune_dd.evaluation.intervals import estimate, paired_difference
 
 
 def test_t_interval_by_hand() -> None:

@@ -36,7 +36,7 @@ def importers(name: str) -> set[str]:
 
 def test_the_door_is_the_only_one_and_one_verb_uses_it() -> None:
     assert importers("load_test_pool") == {"trainables/latent/test_access.py"}
-    assert importers("open_test_latents") | importers("test_access") <= {"tune_dd/evaluation.py"}
+    assert importers("open_test_latents") | importers("test_access") <= {"tune_dd/evaluation/cells.py"}
 
 
 def test_each_access_is_written_down_and_latents_repeat(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ TEST_DOOR = "trainables.latent.test_access"
 # Who may import or name what: test data are reached through evaluate, and through nothing else.
 ONLY = {
     "load_test_pool": {TEST_DOOR},
-    TEST_DOOR: {"tune_dd.evaluation"},
-    "tune_dd.evaluation": {"tune_dd.evaluate"},
+    TEST_DOOR: {"tune_dd.evaluation.cells"},
+    "tune_dd.evaluation.cells": {"tune_dd.evaluate"},
 }
 
 
@@ -110,7 +110,7 @@ def test_the_project_keeps_its_arrows() -> None:
 def test_the_door_to_test_data_exists() -> None:
     # Were it renamed, the rule above would guard nothing.
     files = module_files(ROOT)
-    assert {TEST_DOOR, "tune_dd.evaluation", "tune_dd.evaluate"} <= set(files)
+    assert {TEST_DOOR, "tune_dd.evaluation.cells", "tune_dd.evaluate"} <= set(files)
     assert "load_test_pool" in files[TEST_DOOR].read_text()
 
 
@@ -138,13 +138,13 @@ BAD = {
     ),
     "a search opens test data by a detour": (
         "tune_dd/search.py",
-        "from tune_dd.evaluation import test",
-        "tune_dd.search imports tune_dd.evaluation",
+        "from tune_dd.evaluation.cells import test",
+        "tune_dd.search imports tune_dd.evaluation.cells",
     ),
     "the sweep loads the test pool": (
-        "tune_dd/evaluation.py",
+        "tune_dd/evaluation/cells.py",
         "from trainables.latent.datasets import load_test_pool",
-        "tune_dd.evaluation imports load_test_pool",
+        "tune_dd.evaluation.cells imports load_test_pool",
     ),
     "as an attribute": (
         "trainables/latent/a.py",
@@ -159,8 +159,9 @@ def tree(tmp_path: Path) -> Path:
     """A small tree of the same shape, without a fault."""
     good = {
         "tune_dd/__init__.py": "",
-        "tune_dd/evaluate.py": "from tune_dd.evaluation import test\nimport ray",
-        "tune_dd/evaluation.py": "from trainables.latent.test_access import open_test_latents",
+        "tune_dd/evaluation/__init__.py": "",
+        "tune_dd/evaluate.py": "from tune_dd.evaluation.cells import test\nimport ray",
+        "tune_dd/evaluation/cells.py": "from trainables.latent.test_access import open_test_latents",
         "search_spaces/__init__.py": "import optuna",
         "trainables/__init__.py": "",
         "trainables/trial.py": "import ray\nfrom trainables.latent import datasets",

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tune_dd import search
-from tune_dd.sweep_config import SweepConfig
-from tune_dd.sweep_results import write_sweep
+from tune_dd.sweeps.results import write_sweep
+from tune_dd.sweeps.settings import SweepConfig
 
 FEATURES = "--datasets features --features-train features.npz"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from trainables.errors import InputError
-from tune_dd.sweep_config import Cell
-from tune_dd.sweep_journal import Journal, TrialRecord, read_records
+from tune_dd.sweeps.journal import Journal, TrialRecord, read_records
+from tune_dd.sweeps.settings import Cell
 
 CELL = Cell("digits", "conv", 0, 10)
 
@@ -89,7 +89,7 @@ def test_damage_before_the_end_is_told(tmp_path: Path) -> None:
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     code = (
-        "import sys, pathlib; from tune_dd.sweep_journal import Journal; Journal(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib; from tune_dd.sweeps.journal import Journal; Journal(pathlib.Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     root = str(Path(__file__).parent.parent.parent)

@@ -8,9 +8,9 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import SPACES
-from tune_dd.proposals import CellStudy, MismatchError, Proposals
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_journal import TrialRecord
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.proposals import CellStudy, MismatchError, Proposals
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 OBJECTIVE = "probe_accuracy"
 

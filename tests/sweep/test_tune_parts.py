@@ -13,10 +13,10 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.trainable import trainable as ray_trainable
 
 from trainables.latent_distillation import CACHE, LatentDistillation
-from tune_dd.live_display import LiveDisplay, clock, progress_line
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_journal import TrialRecord
-from tune_dd.tune_searcher import GRACE_ITERATIONS, CellScheduler
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.live_display import LiveDisplay, clock, progress_line
+from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 STEPS = {"proto_steps_base": 30, "steps_per_iteration": 10}
 

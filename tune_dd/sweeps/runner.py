@@ -20,15 +20,14 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.controls import control_scores
 from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData, prepare_latents
-from tune_dd.live_display import LiveDisplay
-from tune_dd.preflight import check_data, check_place, trials_at_a_time
-from tune_dd.proposals import Proposals
-from tune_dd.ray_session import Resources, ray_session, resources
-from tune_dd.run_folder import versions, write_json
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_journal import JOURNAL_FILE, Journal, read_records
-from tune_dd.sweep_recorder import Halt, SweepRecorder, is_disk_full
-from tune_dd.sweep_results import (
+from tune_dd.runs.folder import versions, write_json
+from tune_dd.sweeps.journal import JOURNAL_FILE, Journal, read_records
+from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.preflight import check_data, check_place, trials_at_a_time
+from tune_dd.sweeps.proposals import Proposals
+from tune_dd.sweeps.ray_session import Resources, ray_session, resources
+from tune_dd.sweeps.recorder import Halt, SweepRecorder, is_disk_full
+from tune_dd.sweeps.results import (
     SWEEP_SUMMARY_FILE,
     Encoder,
     encoder_name,
@@ -38,6 +37,7 @@ from tune_dd.sweep_results import (
     sweep_path,
     write_sweep,
 )
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 RESUMABLE = frozenset({"time_budget_s", "max_concurrent", "address"})
 """Settings that may differ when a sweep is resumed: they do not change what a trial is."""
@@ -256,7 +256,7 @@ class _Sweep:
         from ray.tune.schedulers import FIFOScheduler
 
         from trainables.latent_distillation import CACHE, LatentDistillation
-        from tune_dd.tune_searcher import CellScheduler, JournaledSearch
+        from tune_dd.sweeps.searcher import CellScheduler, JournaledSearch
 
         scheduler: FIFOScheduler = FIFOScheduler()
         if self.config.early_stopping:

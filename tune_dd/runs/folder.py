@@ -218,7 +218,7 @@ def versions() -> dict[str, str | None]:
 
 def git_commit() -> str | None:
     """The commit of the checkout this code runs from, with "-dirty" where files differ from it."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # an installed copy, perhaps inside somebody else's checkout
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]

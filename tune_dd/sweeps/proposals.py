@@ -17,7 +17,7 @@ from optuna.trial import FixedTrial, Trial, TrialState, create_trial
 
 from search_spaces import SPACES, Space, SpaceContext
 from trainables.seeds import derive_seed
-from tune_dd.sweep_config import DEFAULT_TRIALS, Cell, SweepConfig
+from tune_dd.sweeps.settings import DEFAULT_TRIALS, Cell, SweepConfig
 
 # Trials of a cell before its model takes over from chance; known good points count.
 STARTUP_TRIALS = 8
@@ -41,7 +41,7 @@ class Proposal:
 
 
 class Record(Protocol):
-    """What is known of an earlier trial (see :class:`tune_dd.sweep_journal.TrialRecord`)."""
+    """What is known of an earlier trial (see :class:`tune_dd.sweeps.journal.TrialRecord`)."""
 
     @property
     def params(self) -> Mapping[str, Any]: ...

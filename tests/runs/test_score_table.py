@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tune_dd.score_table import score_tables
+from tune_dd.runs.score_table import score_tables
 
 
 def test_tables_share_their_columns() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainables.errors import InputError
-from tune_dd.sweep_config import SweepConfig
+from tune_dd.sweeps.settings import SweepConfig
 
 CONNECT_TIMEOUT_S = 3.0
 JOIN_TIMEOUT_S = 12.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.latent.controls import FULL_DATA
-from tune_dd.intervals import Difference, Estimate
+from tune_dd.evaluation.intervals import Difference, Estimate
 
 HEADINGS = ("", "validation", "test", "round trip (test)", "chosen minus this (test)", "CPU s", "kB")
 
@@ -18,7 +18,7 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
     interval over seeds; differences are points with the paired bootstrap's interval.
 
     Args:
-        cell: what :func:`tune_dd.evaluation.evaluate_cell` returns.
+        cell: what :func:`tune_dd.evaluation.cells.evaluate_cell` returns.
     """
     seeds, encoders = len(cell["seeds"]), len(cell["encoder_seeds"])
     items = f"test: {cell['test_items']} items" if cell["test_items"] else "test: not read"

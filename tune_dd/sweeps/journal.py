@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from tune_dd.sweep_config import Cell
+from tune_dd.sweeps.settings import Cell
 
 JOURNAL_FILE = "journal.jsonl"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_dd.intervals import Hits
-from tune_dd.run_folder import read_json, write_json
+from tune_dd.evaluation.intervals import Hits
+from tune_dd.runs.folder import read_json, write_json
 
 FOLDER = "test_scores"
 

@@ -20,7 +20,7 @@ from trainables.latent.config import (
     LatentConfig,
 )
 from trainables.schema import check_value, flag_name, option, value_type
-from tune_dd.run_folder import check_name
+from tune_dd.runs.folder import check_name
 
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")

@@ -11,9 +11,9 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
-from tune_dd.proposals import Proposals
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_journal import Journal, TrialRecord
+from tune_dd.sweeps.journal import Journal, TrialRecord
+from tune_dd.sweeps.proposals import Proposals
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 # A trial is given up after its worker died, or it raised, this many times more than once.
 MAX_FAILURES = 3

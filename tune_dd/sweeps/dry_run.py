@@ -16,12 +16,12 @@ from trainables.latent.cache import default_cache
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import KIND, cached_key
 from trainables.seeds import derive_seed
-from tune_dd.live_display import clock
-from tune_dd.preflight import check_place, trials_at_a_time
-from tune_dd.proposals import Proposals, fixed_list
-from tune_dd.ray_session import resources
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_results import encoder_name, encoder_of
+from tune_dd.sweeps.live_display import clock
+from tune_dd.sweeps.preflight import check_place, trials_at_a_time
+from tune_dd.sweeps.proposals import Proposals, fixed_list
+from tune_dd.sweeps.ray_session import resources
+from tune_dd.sweeps.results import encoder_name, encoder_of
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 SAMPLES = 5
 # On two cores, from benchmarks/sweep_overhead.py: what starting costs, and one trial on one CPU. The

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TextIO
 
-from tune_dd.sweep_config import Cell
-from tune_dd.sweep_journal import TrialRecord
-from tune_dd.sweep_results import ranking
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.results import ranking
+from tune_dd.sweeps.settings import Cell
 
 TERMINAL_PERIOD_S = 0.5
 FILE_PERIOD_S = 10.0

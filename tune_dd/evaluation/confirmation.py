@@ -25,7 +25,7 @@ from trainables.latent.latents import LatentData
 from trainables.latent.probe import LinearClassifier
 from trainables.latent.run import DistillationRun
 from trainables.latent.scores import Readings, chance_scores, fit_readings, score_readings
-from tune_dd.intervals import Hits
+from tune_dd.evaluation.intervals import Hits
 
 # Fresh seeds start here, far above what people type; a search's own seeds are skipped all the same.
 FIRST_FRESH_SEED = 1000

@@ -13,9 +13,9 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.latents import LatentData
 from trainables.latent.pictures import draw_classes, draw_map
 from trainables.seeds import generator
-from tune_dd.real_images import RealImages
-from tune_dd.run_folder import SUMMARY_FILE, experiment_summary, new_run_folder, write_json
-from tune_dd.scored_sets import ScoredSet
+from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, new_run_folder, write_json
+from tune_dd.runs.real_images import RealImages
+from tune_dd.runs.scored_sets import ScoredSet
 
 MAP_POINTS = 1500
 """Training latents on the t-SNE map: a few seconds' work."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION
-from tune_dd.run_folder import (
+from tune_dd.runs.folder import (
     SUMMARY_FILE,
     experiment_summary,
     new_run_folder,
@@ -18,8 +18,8 @@ from tune_dd.run_folder import (
     versions,
     write_json,
 )
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_journal import TrialRecord
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"

@@ -15,12 +15,12 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from tune_dd.live_display import LiveDisplay, progress_line
-from tune_dd.proposals import Proposals
-from tune_dd.sweep_config import SweepConfig
-from tune_dd.sweep_journal import Journal, TrialRecord
-from tune_dd.sweep_results import Encoder, encoder_of, write_run
-from tune_dd.tensorboard_log import TensorboardLog
+from tune_dd.sweeps.journal import Journal, TrialRecord
+from tune_dd.sweeps.live_display import LiveDisplay, progress_line
+from tune_dd.sweeps.proposals import Proposals
+from tune_dd.sweeps.results import Encoder, encoder_of, write_run
+from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.tensorboard_log import TensorboardLog
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")

@@ -25,10 +25,10 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.controls import FULL_DATA
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.test_access import open_test_latents
-from tune_dd import test_scores
-from tune_dd.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
-from tune_dd.intervals import Estimate, Hits, estimate, paired_difference
-from tune_dd.test_scores import TestScores
+from tune_dd.evaluation import test_scores
+from tune_dd.evaluation.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
+from tune_dd.evaluation.intervals import Estimate, Hits, estimate, paired_difference
+from tune_dd.evaluation.test_scores import TestScores
 
 ACCESS_LOG = "test_access.jsonl"
 OTHER_ACCURACY = {"probe_accuracy": "roundtrip_accuracy", "roundtrip_accuracy": "probe_accuracy"}

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from tune_dd.live_display import clock, percent
-from tune_dd.sweep_runner import SweepOutcome
+from tune_dd.sweeps.live_display import clock, percent
+from tune_dd.sweeps.runner import SweepOutcome
 
 SHOWN_PER_CELL = 3
 EXIT_CODES = {"finished": 0, "time budget spent": 0, "disk full": 1, "interrupted": 130}

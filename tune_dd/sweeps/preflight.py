@@ -13,10 +13,10 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.datasets import load_train_pool
 from trainables.latent.latents import cached_key, open_latents
 from trainables.latent.splits import make_split
-from tune_dd.ray_session import Resources
-from tune_dd.run_folder import check_writable
-from tune_dd.sweep_config import Cell, SweepConfig
-from tune_dd.sweep_results import sweep_path
+from tune_dd.runs.folder import check_writable
+from tune_dd.sweeps.ray_session import Resources
+from tune_dd.sweeps.results import sweep_path
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 LEAST_FREE_BYTES = 16 << 20
 Report = Callable[[str], None]

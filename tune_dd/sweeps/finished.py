@@ -8,8 +8,8 @@ from typing import Any
 
 from trainables.errors import InputError, nearest_name
 from trainables.latent.cache import default_cache
-from tune_dd.run_folder import read_json
-from tune_dd.sweep_results import SWEEP_SCHEMA, SWEEP_SUMMARY_FILE
+from tune_dd.runs.folder import read_json
+from tune_dd.sweeps.results import SWEEP_SCHEMA, SWEEP_SUMMARY_FILE
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainables.errors import InputError
-from tune_dd.run_folder import (
+from tune_dd.runs.folder import (
     check_name,
     check_writable,
     new_run_folder,
