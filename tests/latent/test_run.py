@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,3 +68,27 @@ def test_checkpoint_of_another_configuration_is_refused() -> None:
 
 def test_latents_hold_no_test_data() -> None:
     assert not [field.name for field in dataclasses.fields(LatentData) if "test" in field.name]
+
+
+def test_distilling_loads_neither_a_compiler_nor_data_libraries() -> None:
+    """Each of these is hundreds of MB or seconds in every worker of a sweep."""
+    program = (
+        "import sys\n"
+        "from tests.latent.gaussians import gaussian_latents\n"
+        "from trainables.latent.config import DistillConfig\n"
+        "from trainables.latent.run import DistillationRun\n"
+        "run = DistillationRun(DistillConfig(proto_steps_base=2), gaussian_latents())\n"
+        "run.step()\n"
+        "heavy = {'torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'matplotlib', 'pandas', 'PIL', 'ray'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import InputError
+from trainables.latent.adam import Adam
 from trainables.latent.config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.full_probe import full_probe
@@ -64,7 +65,7 @@ class DistillationRun:
             config.labels == "soft"
         )
         learned = [self.x, self.label_logits] if config.labels == "soft" else [self.x]
-        self.optimizer = torch.optim.Adam(learned, lr=config.lr)
+        self.optimizer = Adam(learned)
         self.objective = build_objective(config)
         self.full_accuracy = accuracy(full_probe(data).predict(data.selection_x), data.selection_y)
         self.steps = 0
@@ -107,8 +108,7 @@ class DistillationRun:
         """One step of Adam; returns the loss, and notes divergence instead of raising."""
         randomness = generator(self.config.seed, "step", self.steps)
         progress = self.steps / self.config.proto_steps_base
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        rate = self.config.lr * 0.5 * (1 + math.cos(math.pi * progress))
         self.optimizer.zero_grad()
         try:
             loss = self._loss(randomness)
@@ -119,7 +119,7 @@ class DistillationRun:
             self.diverged = True
             return math.nan
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.steps += 1
         self.diverged = not bool(torch.isfinite(self.x).all() and torch.isfinite(self.label_logits).all())
         return float(loss.detach())
