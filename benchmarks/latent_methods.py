@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from trainables.latent.cache import default_cache
 from trainables.latent.config import METHODS, DataConfig, EncoderConfig, LatentConfig
@@ -21,8 +22,7 @@ from tune_dd.evaluation.table import evaluation_table
 from tune_dd.flags import add_config, main_guard, parser
 from tune_dd.runs.folder import versions, write_json
 
-# The cycle term's weight, and the steps it needs: every step then carries a part of the prototypes only.
-CYCLE = {"roundtrip_weight": 0.5, "proto_steps_base": 60}
+CYCLE = {"roundtrip_weight": 0.5}
 
 
 @main_guard
@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     shared = given.given_for(DataConfig, EncoderConfig)
     cells = []
     for m in given["m_per_class"]:
-        plain = [(method, {"method": method}) for method in METHODS]
-        variants = [*plain, ("implicit+cycle", {"method": "implicit", **CYCLE})]
+        plain: list[tuple[str, dict[str, Any]]] = [("defaults", {"method": method}) for method in METHODS]
+        variants = [*plain, ("cycle term 0.5", {"method": "implicit", **CYCLE})]
         candidates = [
             Candidate(name, LatentConfig.parse({**shared, **settings, "m_per_class": m, "threads": 1}))
             for name, settings in variants

@@ -11,9 +11,10 @@ from tune_dd.flags import FlagParser, main_guard, parser
 
 EVALUATION_FILE = "evaluation.json"
 _LEGEND = """\
-Accuracies in percent +- half-width of the 95% interval over seeds. Differences in points, with the 95%
-interval of a paired bootstrap over test items and seeds. * chosen on validation: of the rows within one
-standard error of the best, the one that is best by the other accuracy (round trip, or probe)."""
+Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
+without +- where every seed gives the same points. Differences in points, with the 95% interval of a
+paired bootstrap over test items and seeds. * chosen on validation: of the rows within one standard error
+of the best, the one that is best by the other accuracy (round trip, or probe)."""
 
 
 def build_parser() -> FlagParser:

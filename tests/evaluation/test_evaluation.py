@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from trainables.latent.run import DistillationRun
@@ -142,3 +143,26 @@ def test_what_the_selection_half_cannot_tell_apart_is_decided_by_the_round_trip(
     assert choose(objective, other, items=150) == "second"
     assert choose(objective, other, items=10_000) == "first"
     assert choose(objective, dict.fromkeys(objective, 0.0), items=150) == "first"
+
+
+def test_seeds_that_change_nothing_count_as_one_run(tmp_path: Path) -> None:
+    """One prototype a class from k-means is the class mean, and all data fit into a batch."""
+    flat = {"dataset": "features", **write_features(tmp_path), "proto_steps_base": 5}
+    same = Candidate("same", LatentConfig.parse({**flat, "m_per_class": 1, "init": "kmeans"}))
+    plan = CellPlan("toy", (same,), "probe_accuracy", (), ())
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 3, 1, True, quiet)
+    row = row_of(cell, "implicit (same)")
+    assert row["test"]["probe_accuracy"]["n"] == 1 and row["test"]["probe_accuracy"]["low"] is None
+    assert row_of(cell, "random")["test"]["probe_accuracy"]["n"] == 3
+    assert row_of(cell, "random")["chosen_minus_this_on_test"]["low"] is not None
+
+
+def test_several_encoders_give_an_interval_over_encoders(plan: CellPlan, tmp_path: Path) -> None:
+    flat = {"ae_epochs": 1, "m_per_class": 1, "init": "kmeans", "proto_steps_base": 5}
+    on_images = CellPlan("digits", (Candidate("one", LatentConfig.parse(flat)),), "probe_accuracy", (), ())
+    cell = evaluate_cell(on_images, tmp_path, tmp_path / "cache", 2, 3, True, quiet)
+    assert cell["encoder_seeds"] == [0, 1000, 1001]
+    found = row_of(cell, "implicit (one)")["test"]["probe_accuracy"]
+    assert found["n"] == 3 and found["low"] < found["mean"] < found["high"]
+    with pytest.raises(InputError, match="no encoder to train again"):
+        evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 3, True, quiet)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.errors import InputError
 from trainables.latent.cache import Report
 from trainables.latent.config import LatentConfig
 from trainables.latent.controls import FULL_DATA
@@ -89,8 +90,17 @@ def evaluate_cell(
     Returns:
         Plain values for JSON: ``seeds``, ``encoder_seeds``, ``chosen`` (a row's name) and ``rows``, with
         validation and test estimates and, on test, the chosen row's paired differences.
+
+    Raises:
+        InputError: several encoders are asked for where features take their place.
     """
     base = plan.candidates[0].config
+    if n_encoders > 1 and base.encoder.backbone == "identity":
+        raise InputError(
+            f"--encoder-seeds is {n_encoders} for {plan.name}",
+            "features were computed elsewhere, so there is no encoder to train again",
+            "leave it out",
+        )
     seeds = fresh_seeds(n_seeds, plan.taken_seeds)
     own = base.encoder.encoder_seed
     encoder_seeds = [own, *fresh_seeds(n_encoders - 1, (own,))]
@@ -235,7 +245,7 @@ def _plain(found: Estimate) -> dict[str, Any]:
 
 
 def _difference(chosen: Scored, other: Scored) -> dict[str, Any]:
-    seeds = len(chosen.hits[0])
+    seeds = max(len(hits) for hits in [*chosen.hits, *other.hits])
     found = paired_difference(_all_runs(chosen, seeds), _all_runs(other, seeds))
     return {**dataclasses.asdict(found), "verdict": found.verdict}
 

@@ -42,7 +42,7 @@ class Frozen:
         identity: a hash of all that determines the readings; test is read once per identity.
         trial_id: the trial a learned row comes from.
         config: its settings, flat; empty for a control.
-        runs: one fitted reading per seed (or a single one where the seed does not matter).
+        runs: one fitted reading per seed, or a single one where every seed gives the same points.
         classes: how many classes there are.
         size_bytes: bytes of one distilled set.
         cpu_s: CPU seconds of making each run's set.
@@ -99,13 +99,14 @@ def freeze_configuration(
     """
     torch.set_num_threads(config.distill.threads)
     runs: list[Readings | None] = []
-    size_bytes, cpu_s = 0, []
+    cpu_s: list[float] = []
+    sets: list[DistilledSet] = []
     for seed in seeds:
         run = DistillationRun(dataclasses.replace(config.distill, seed=seed), data)
         while not run.done:
             run.step()
         distilled = run.distilled()
-        size_bytes = distilled.size_bytes
+        sets.append(distilled)
         runs.append(None if run.diverged else fit_readings(distilled, data))
         cpu_s.append(run.optimise_cpu_s)
     report(f"{name}: distilled again on {len(seeds)} seeds, {sum(cpu_s):.1f} s of CPU")
@@ -116,8 +117,8 @@ def freeze_configuration(
             data, seeds, {"distill": dataclasses.asdict(dataclasses.replace(config.distill, seed=0))}
         ),
         classes=len(data.class_names),
-        runs=tuple(runs),
-        size_bytes=size_bytes,
+        runs=tuple(runs if _seed_matters(sets) else runs[:1]),
+        size_bytes=sets[0].size_bytes,
         cpu_s=tuple(cpu_s),
         trial_id=trial_id,
         config=config.flat(),
@@ -157,8 +158,7 @@ def freeze_controls(
         if labels == "hard" and name in SOFT_LABEL_CONTROLS:
             continue
         first = entries[0][0]
-        seeded = any(not torch.equal(first.x, other.x) for other, _ in entries[1:])
-        kept = entries if seeded else entries[:1]
+        kept = entries if _seed_matters([distilled for distilled, _ in entries]) else entries[:1]
         rows.append(
             Frozen(
                 name,
@@ -171,6 +171,11 @@ def freeze_controls(
             )
         )
     return rows
+
+
+def _seed_matters(sets: Sequence[DistilledSet]) -> bool:
+    """Whether seeds gave different sets; if not, they are one run, and an interval would be a lie."""
+    return any(not torch.equal(sets[0].x, other.x) for other in sets[1:])
 
 
 def _identity(data: LatentData, seeds: Sequence[int], what: dict[str, Any]) -> str:
