@@ -69,7 +69,10 @@ def test_the_better_one_is_chosen_and_controls_stand_beside_it(plan: CellPlan, t
     assert poor["chosen_minus_this_on_test"]["verdict"] == "better"
     assert good["chosen_minus_this_on_test"] is None
     for row in cell["rows"]:
-        assert 0 <= row["test"]["probe_accuracy"]["mean"] <= 1
+        # Classes are equally large here, so that their accuracies average to the whole.
+        by_class = list(row["test_per_class"].values())
+        assert np.mean(by_class) == pytest.approx(row["test"]["probe_accuracy"]["mean"])
+        assert len(by_class) == CLASSES and set(row["validation_per_class"]) == {"0", "1", "2", "3"}
     text = evaluation_table(cell)
     assert "* implicit (good)" in text and "test: 240 items" in text
     assert "implicit (good) reaches" in chosen_sentence(cell)

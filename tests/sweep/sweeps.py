@@ -96,6 +96,9 @@ def check_each_trial_once(folder: Path, total: int) -> None:
         assert run["trial_id"] == trial["trial_id"]
         assert run["config"] == trial["config"]
         assert run["scores"][trial["config"]["method"]] == trial["scores"]
+        by_class = run["per_class_accuracy"][trial["config"]["method"]]
+        mean = sum(by_class.values()) / len(by_class)
+        assert abs(mean - trial["scores"]["balanced_accuracy"]) < 1e-9
     runs = sorted(path.parent.relative_to(folder) for path in folder.rglob("experiment_summary.json"))
     assert [str(run) for run in runs] == sorted(trial["run"] for trial in trials)
 

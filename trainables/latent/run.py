@@ -18,7 +18,7 @@ from trainables.latent.initialisation import initial_prototypes
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import accuracy, one_hot
 from trainables.latent.prototypes import build_objective
-from trainables.latent.scores import chance_scores, fit_readings, score_readings
+from trainables.latent.scores import chance_scores, fit_readings, per_class_accuracy, score_readings
 from trainables.seeds import generator
 
 # Probability of its own class that a learned soft label starts with.
@@ -72,6 +72,9 @@ class DistillationRun:
         self.iteration = 0
         self.diverged = False
         self.optimise_cpu_s = 0.0
+        # The probe's accuracy by class in the last report (every class is in the selection half); empty
+        # if diverged.
+        self.per_class: list[float] = []
 
     @property
     def done(self) -> bool:
@@ -153,11 +156,12 @@ class DistillationRun:
         if not self.diverged:
             try:
                 readings = fit_readings(distilled, self.data)
-                return score_readings(
-                    readings, self.data.selection_x, self.data.selection_y, self.full_accuracy
-                )
+                x, y = self.data.selection_x, self.data.selection_y
+                self.per_class = per_class_accuracy(readings.probe.predict(x), y, len(self.data.class_names))
+                return score_readings(readings, x, y, self.full_accuracy)
             except (FloatingPointError, torch.linalg.LinAlgError):
                 self.diverged = True
+        self.per_class = []
         return chance_scores(len(self.data.class_names), self.full_accuracy, distilled.size_bytes)
 
     def distilled(self) -> DistilledSet:
@@ -176,6 +180,7 @@ class DistillationRun:
             "iteration": self.iteration,
             "diverged": self.diverged,
             "optimise_cpu_s": self.optimise_cpu_s,
+            "per_class": list(self.per_class),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -194,6 +199,7 @@ class DistillationRun:
                 self.label_logits.copy_(state["label_logits"])
             self.steps, self.iteration = int(state["steps"]), int(state["iteration"])
             self.diverged, self.optimise_cpu_s = bool(state["diverged"]), float(state["optimise_cpu_s"])
+            self.per_class = list(state["per_class"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"the checkpoint holds {error}",

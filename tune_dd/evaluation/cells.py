@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
@@ -123,6 +124,8 @@ def evaluate_cell(
             "optimise_cpu_s": float(np.median(row.cpu_s)) if row.cpu_s else None,
             "validation": _estimates(validation[name]),
             "test": _estimates(test[name]) if test else None,
+            "validation_per_class": _by_class(validation[name], parts[0].data.class_names),
+            "test_per_class": _by_class(test[name], parts[0].data.class_names) if test else None,
             "chosen_minus_this_on_test": _difference(test[chosen], test[name])
             if test and name != chosen
             else None,
@@ -142,10 +145,11 @@ def evaluate_cell(
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores and hits of one row, a list entry per encoder."""
+    """Scores, hits and accuracies by class of one row, a list entry per encoder."""
 
     scores: list[list[dict[str, float]]]
     hits: list[Hits]
+    per_class: list[list[float | None]]
 
 
 def choose(objective: Mapping[str, float], other: Mapping[str, float], items: int) -> str:
@@ -178,20 +182,26 @@ def _freeze(
 
 
 def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:
-    scores, hits = [], []
+    found = Scored([], [], [])
     for part in parts:
-        x, y = part.data.selection_x, part.data.selection_y
+        x, y, row = part.data.selection_x, part.data.selection_y, part.rows[name]
         full = part.rows[FULL_DATA].hits(x, y).mean()
-        scores.append(part.rows[name].scores(x, y, float(full)))
-        hits.append(part.rows[name].hits(x, y))
-    return Scored(scores, hits)
+        found.scores.append(row.scores(x, y, float(full)))
+        found.hits.append(row.hits(x, y))
+        found.per_class.append(class_accuracies(found.hits[-1], y.numpy(), row.classes))
+    return found
+
+
+def class_accuracies(hits: Hits, y: NDArray[np.int64], classes: int) -> list[float | None]:
+    """Mean over runs of (runs, items) hits by class of (items,) labels; ``None`` where there is no item."""
+    return [float(hits[:, y == c].mean()) if (y == c).any() else None for c in range(classes)]
 
 
 def _on_test(
     plan: CellPlan, parts: Sequence[OnEncoder], results: Path, cache: Path, report: Report
 ) -> dict[str, Scored]:
     """Test scores of every row; opens test only for an encoder with rows that were never on it."""
-    found = {name: Scored([], []) for name in parts[0].rows}
+    found = {name: Scored([], [], []) for name in parts[0].rows}
     for part in parts:
         known = {name: test_scores.stored(results, row.identity) for name, row in part.rows.items()}
         missing = [name for name, scores in known.items() if scores is None]
@@ -201,6 +211,7 @@ def _on_test(
             assert scores is not None
             found[name].scores.append(scores.scores)
             found[name].hits.append(scores.hits)
+            found[name].per_class.append(scores.per_class)
     return found
 
 
@@ -216,13 +227,22 @@ def _read_test(
     read = {}
     for name in names:
         row = part.rows[name]
-        read[name] = TestScores(row.scores(test.x, test.y, full_accuracy), row.hits(test.x, test.y))
+        hits = row.hits(test.x, test.y)
+        scores = row.scores(test.x, test.y, full_accuracy)
+        read[name] = TestScores(scores, hits, class_accuracies(hits, test.y.numpy(), row.classes))
         test_scores.store(results, row.identity, name, read[name])
     return read
 
 
 def _mean(scores: list[list[dict[str, float]]], metric: str) -> float:
     return float(np.mean([run[metric] for runs in scores for run in runs]))
+
+
+def _by_class(scored: Scored, names: Sequence[str]) -> dict[str, float | None]:
+    """Accuracy of the probe by class, mean over encoders."""
+    columns = zip(*scored.per_class, strict=True)
+    means = [None if None in column else float(np.mean(column)) for column in columns]
+    return dict(zip(names, means, strict=True))
 
 
 def _estimates(scored: Scored) -> dict[str, dict[str, Any]]:

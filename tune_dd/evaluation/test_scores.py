@@ -24,12 +24,14 @@ class TestScores:
     Attributes:
         scores: of each run, by name.
         hits: (runs, items) which items each run's probe got right.
+        per_class: accuracy of the probe by class, mean over runs; ``None`` for a class without items.
     """
 
     __test__ = False  # not for pytest, whatever the name
 
     scores: list[dict[str, float]]
     hits: Hits
+    per_class: list[float | None]
 
 
 def stored(results: Path, identity: str) -> TestScores | None:
@@ -45,7 +47,7 @@ def stored(results: Path, identity: str) -> TestScores | None:
     packed = np.frombuffer(base64.b64decode(content["hits"]), dtype=np.uint8)
     shape = (len(content["scores"]), content["items"])
     hits = np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
-    return TestScores(content["scores"], hits)
+    return TestScores(content["scores"], hits, content["per_class"])
 
 
 def store(results: Path, identity: str, name: str, found: TestScores) -> None:
@@ -55,6 +57,7 @@ def store(results: Path, identity: str, name: str, found: TestScores) -> None:
     content = {
         "name": name,
         "scores": found.scores,
+        "per_class": found.per_class,
         "items": found.hits.shape[1],
         "hits": base64.b64encode(np.packbits(found.hits).tobytes()).decode(),
     }

@@ -86,7 +86,7 @@ def learn_set(config: DistillConfig, method: str, data: LatentData, show: Show) 
         show(run.iteration, config.iterations, report)
     cpu_s = report.pop("optimise_cpu_s")
     distilled = run.distilled()
-    recall = {} if run.diverged else _score(distilled, data, run.full_accuracy)[1]
+    recall = dict(zip(data.class_names, run.per_class, strict=False))  # none where it diverged
     return ScoredSet(report, recall, cpu_s, distilled, run.state_dict())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from tune_dd.runs.folder import (
     SUMMARY_FILE,
     experiment_summary,
@@ -107,15 +107,19 @@ def write_run(folder: Path, record: TrialRecord, status: str, provenance: Mappin
         shutil.rmtree(path)
     timings = {name: record.scores[name] for name in TIMINGS if name in record.scores}
     scores = {name: value for name, value in record.scores.items() if name not in TIMINGS}
+    by_class: dict[str, float] = {}
     with new_run_folder(path) as fresh:
         if record.checkpoint is not None:
             shutil.copyfile(folder / record.checkpoint / ARTIFACTS_FILE, fresh / ARTIFACTS_FILE)
+            artifacts = load_artifacts(fresh / ARTIFACTS_FILE)
+            recalls = artifacts.prototype_state[record.settings["method"]]["per_class"]
+            by_class = dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged
         summary = experiment_summary(
             config=record.settings,
             provenance=provenance,
             artifact_schema=SCHEMA_VERSION,
             scores={record.settings["method"]: scores},
-            per_class_accuracy={},
+            per_class_accuracy={record.settings["method"]: by_class},
             timings={**timings, "busy_s": record.busy_s},
             sweep=folder.name,
             trial_id=record.trial_id,
