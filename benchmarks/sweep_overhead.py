@@ -89,9 +89,10 @@ def main() -> int:
             tree.sample()
             time.sleep(PERIOD_S)
         wall_s = time.monotonic() - started
-        if sweep.returncode:
+        summary_file = Path(storage) / "overhead" / "sweep_summary.json"
+        if sweep.returncode or not summary_file.exists():  # refused, or --help
             return sweep.returncode
-        summary = json.loads((Path(storage) / "overhead" / "sweep_summary.json").read_text())
+        summary = json.loads(summary_file.read_text())
     report(summary, tree, wall_s)
     return 0
 

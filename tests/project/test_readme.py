@@ -71,6 +71,10 @@ def test_commands_are_understood(block: Block) -> None:
         elif words[0] == "pip":
             extra = re.search(r"\[(\w+)\]", words[-1])
             assert extra and f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
+        elif words[0] == "python":
+            done = run([str(ROOT / words[1]), "--help"], ROOT)
+            assert done.returncode == 0, done.stderr
+            assert [word for word in words if word.startswith("--") and word not in done.stdout] == []
         else:
             assert words[0] in ("git", "cd", "tensorboard")
 
