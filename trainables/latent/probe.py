@@ -6,6 +6,7 @@ the penalty chosen on the reward half of validation, for every method alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,15 +66,11 @@ def fit_probe(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
     points, targets = with_bias(x.double()), targets.double()
     gram = points.T @ points / len(points)
     weights: Tensor | None = None
-    best: LinearClassifier | None = None
+    solutions = []
     for l2 in L2_GRID:
         weights = solve_logistic(LogisticProblem(points, targets, l2), weights, gram)
-        candidate = LinearClassifier(weights, l2, 0.0)
-        score = accuracy(candidate.predict(reward_x), reward_y)
-        if best is None or score > best.reward_accuracy:
-            best = LinearClassifier(weights, l2, score)
-    assert best is not None
-    return best
+        solutions.append(weights)
+    return _best_on_reward(solutions, reward_x, reward_y)
 
 
 def fit_ridge(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) -> LinearClassifier:
@@ -84,7 +81,7 @@ def fit_ridge(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
     # Fewer points than dimensions: the push-through identity keeps the system small.
     wide = centred.shape[0] < centred.shape[1]
     gram = (centred @ centred.T if wide else centred.T @ centred) / len(points)
-    best: LinearClassifier | None = None
+    solutions = []
     for l2 in L2_GRID:
         system = gram.clone()
         system.diagonal().add_(l2)
@@ -92,13 +89,17 @@ def fit_ridge(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
             solved = centred.T @ torch.linalg.solve(system, targets - target_centre) / len(points)
         else:
             solved = torch.linalg.solve(system, centred.T @ (targets - target_centre) / len(points))
-        weights = torch.cat([solved, (target_centre - centre @ solved)[None]])  # (d + 1, C)
-        candidate = LinearClassifier(weights, l2, 0.0)
-        score = accuracy(candidate.predict(reward_x), reward_y)
-        if best is None or score > best.reward_accuracy:
-            best = LinearClassifier(weights, l2, score)
-    assert best is not None
-    return best
+        solutions.append(torch.cat([solved, (target_centre - centre @ solved)[None]]))  # (d + 1, C)
+    return _best_on_reward(solutions, reward_x, reward_y)
+
+
+def _best_on_reward(solutions: Sequence[Tensor], reward_x: Tensor, reward_y: Tensor) -> LinearClassifier:
+    """The most accurate of the grid's solutions, the first of equals."""
+    candidates = []
+    for l2, weights in zip(L2_GRID, solutions, strict=True):
+        predicted = LinearClassifier(weights, l2, 0.0).predict(reward_x)
+        candidates.append(LinearClassifier(weights, l2, accuracy(predicted, reward_y)))
+    return max(candidates, key=lambda candidate: candidate.reward_accuracy)
 
 
 def nearest_neighbour(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
