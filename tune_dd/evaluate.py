@@ -14,7 +14,7 @@ _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
 without +- where every seed gives the same points. Differences in points, with the 95% interval of a
 paired bootstrap over test items and seeds. * chosen on validation: of the rows within one standard error
-of the best, the one that is best by the other accuracy (round trip, or probe)."""
+(of an accuracy over that many items) of the best, the best by the other accuracy, round trip or probe."""
 
 
 def build_parser() -> FlagParser:
@@ -71,9 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     content = {"versions": versions(), "cells": cells}
     write_json(folder / EVALUATION_FILE, content)
     write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": content})
-    print(
-        f"\nwritten to {folder / EVALUATION_FILE}; each reading of test is a line of test_access.jsonl there"
+    read = (
+        "each reading of test is a line of test_access.jsonl there" if flags["test"] else "test was not read"
     )
+    print(f"\nwritten to {folder / EVALUATION_FILE}; {read}")
     return 0
 
 

@@ -96,10 +96,31 @@ def _config(flags: Flags) -> SweepConfig:
 
         said = {**own, **{name: value for name, value in settings.items() if name in flags.given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)
+    own.setdefault("storage", str(Path("results").absolute()))
+    if "warm_start" in own:
+        former, former_settings = _inherited(own["storage"], own["warm_start"])
+        own = {**former, **own}
+        settings = {**former_settings, **{k: v for k, v in settings.items() if k in flags.given}}
     datasets = own.get("datasets", ("digits",))
     own.setdefault("name", f"{datasets[0]}-{time.strftime('%Y%m%d-%H%M%S')}")
-    own.setdefault("storage", str(Path("results").absolute()))
     return SweepConfig(**own, settings=settings)
+
+
+def _inherited(storage: str, old: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a warm-started sweep takes over from the old one, unless flags say otherwise: fields and settings.
+
+    Not its budget, which is this sweep's own, nor the grid, which learns from no trial.
+    """
+    from tune_dd.runs.folder import check_name
+    from tune_dd.sweeps.results import read_sweep, sweep_path
+
+    folder = sweep_path(storage, check_name("--warm-start", old))
+    recorded = SweepConfig.from_json(read_sweep(folder, "--warm-start")["config"])
+    own = {"name", "storage", "warm_start", "num_trials", "time_budget_s", "address", "settings"}
+    if recorded.searcher == "grid":
+        own |= {"searcher", "scheduler"}
+    fields = {f.name: getattr(recorded, f.name) for f in dataclasses.fields(recorded) if f.name not in own}
+    return fields, dict(recorded.settings)
 
 
 def _name_to_resume(flags: Flags) -> str:

@@ -101,3 +101,12 @@ def test_pyplot_stays_out() -> None:
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_points_that_are_all_the_same_are_drawn(tmp_path: Path) -> None:
+    """Constant features: scikit-learn's t-SNE crashes the process on them."""
+    same = np.ones((60, 5), dtype=np.float32)
+    labels = np.arange(60) % 2
+    path = tmp_path / "map.png"
+    draw_map(path, same, labels, same[:2], labels[:2], ("a", "b"), "nothing to see", seed=0)
+    assert path.stat().st_size > 0

@@ -66,11 +66,13 @@ def test_finished_sweep_resumes_to_the_same(first: tuple[Path, str], command: Co
 @pytest.mark.slow
 def test_warm_start_knows_the_old_trials(first: tuple[Path, str], command: Command) -> None:
     folder, _ = first
-    words = ["--name", "second", "--warm-start", "first", "--num-trials", "2", *TINY]
+    # As the first sweep's last lines say: its settings are taken over, so that nothing else is needed.
+    words = ["--name", "second", "--warm-start", "first", "--num-trials", "2"]
     done = command("search", *words, cwd=folder.parent.parent)
     assert done.returncode == 0, done.stderr
     assert "warm start: 6 of 6 trials of first are known" in done.stdout
     second = folder.with_name("second")
+    assert sweeps.summary(second)["config"]["settings"] == sweeps.summary(folder)["config"]["settings"]
     sweeps.check_each_trial_once(second, 2)
     old = [trial["params"] for trial in sweeps.summary(folder)["trials"]]
     assert not any(trial["params"] in old for trial in sweeps.summary(second)["trials"])

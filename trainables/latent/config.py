@@ -134,7 +134,7 @@ class EncoderConfig:
     device: str = option("auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE")
     precision: str = option(
         "auto",
-        "arithmetic of the encoder (auto: bfloat16 on GPUs that have it, otherwise float32)",
+        "arithmetic of the encoder (auto: bfloat16 on GPUs and CPUs that compute in it, otherwise float32)",
         choices=("auto", "float32", "bfloat16"),
     )
 

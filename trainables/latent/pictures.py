@@ -135,6 +135,8 @@ def draw_map(
     from sklearn.manifold import TSNE  # a second of import that only this picture needs
 
     points = np.concatenate([latents, prototypes]).astype(np.float32)
+    # scikit-learn's PCA divides by the spread, and its t-SNE crashes on what comes out where there is none.
+    points[0] += 1e-6 * (np.ptp(points, axis=0).max() == 0)
     perplexity = min(30.0, max(2.0, (len(points) - 1) / 4))
     # One core: the result must not depend on how many there are, and trials share them.
     plane = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(points)

@@ -149,7 +149,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str) -> dict[str, Any]:
     """The content of a file that :func:`write_json` wrote.
 
     Args:
@@ -159,7 +159,7 @@ def read_json(path: Path, what: str) -> Any:
         InputError: it is missing, unreadable or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror})", f"{what} must stand there", "check the path"
@@ -168,6 +168,13 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(
             f"{path} is damaged ({error})", f"{what} must be valid JSON", "restore it from a copy"
         ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} is damaged (it holds no names)",
+            f"{what} must be a JSON object",
+            "restore it from a copy",
+        )
+    return content
 
 
 def experiment_summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from trainables.errors import InputError, nearest_name
@@ -22,16 +23,19 @@ def read_summary(folder: Path) -> dict[str, Any]:
         InputError: there is none, it is damaged, or it is of another version.
     """
     if not folder.is_dir():
-        siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        siblings = [path.parent.name for path in folder.parent.glob(f"*/{SWEEP_SUMMARY_FILE}")]
         remedy = nearest_name(folder.name, siblings) if siblings else "run tune-dd search first"
         raise InputError(f"{folder} does not exist", "it must be the folder of a sweep", remedy)
     if not (folder / SWEEP_SUMMARY_FILE).exists():
         raise InputError(
             f"{folder} holds no {SWEEP_SUMMARY_FILE}",
-            "a sweep writes it at its end",
-            f"finish it: tune-dd search --resume --name {folder.name} --storage {folder.parent}",
+            "a sweep's folder has one once the sweep has ended",
+            _resume(folder),
         )
-    summary: dict[str, Any] = read_json(folder / SWEEP_SUMMARY_FILE, "a sweep's summary")
+    try:
+        summary = read_json(folder / SWEEP_SUMMARY_FILE, "a sweep's summary")
+    except InputError as error:  # the journal holds all of it
+        raise InputError(error.value, error.rule, f"write it again: {_resume(folder)}") from error
     if summary.get("schema_version") != SWEEP_SCHEMA:
         raise InputError(
             f"{folder / SWEEP_SUMMARY_FILE} has schema version {summary.get('schema_version')}",
@@ -39,6 +43,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
             "use the version of tune-dd that the file names",
         )
     return summary
+
+
+def _resume(folder: Path) -> str:
+    return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(str(folder.parent))}"
 
 
 def cache_of(summary: Summary) -> Path:

@@ -144,9 +144,13 @@ def _events(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             return  # cut off by a kill: it never counted
         try:
             event = json.loads(line)
+            if not isinstance(event, dict):
+                raise ValueError("it holds no names")
         except ValueError as error:
             raise InputError(
-                f"{path} is damaged in line {number}", "each line must be JSON", "restore it from a copy"
+                f"{path} is damaged in line {number}",
+                "each line must be a JSON object",
+                "restore it from a copy",
             ) from error
         yield line, event
 

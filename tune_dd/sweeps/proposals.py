@@ -126,6 +126,7 @@ class CellStudy:
             )
         )
         self._known.append(dict(record.params))
+        self._asked += 1  # or chance would draw the old sweep's points again
 
     def distributions(self, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
         """The ranges of the parameters, found by asking the space with their values.

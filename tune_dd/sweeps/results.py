@@ -58,6 +58,8 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
     path = folder / SWEEP_FILE
     try:
         content: dict[str, Any] = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no names")
     except OSError as error:
         raise InputError(
             f"{flag} names {folder}, where no sweep is ({error.strerror})",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from trainables.errors import InputError
@@ -141,8 +142,15 @@ class _Sweep:
 
     def run(self, workers: int, available: Resources) -> SweepOutcome:
         self._introduce(workers)
-        with self._clocked("encoders"):
-            self._prepare_encoders()
+        try:
+            with self._clocked("encoders"):
+                self._prepare_encoders()
+        except KeyboardInterrupt:
+            self.display.say(
+                f"no trial had started; go on with tune-dd search --resume --name {self.folder.name}"
+                f" --storage {quote(str(self.folder.parent))}"
+            )
+            raise
         self._recall()
         halt: Halt | None = None
         if sum(record.status is not None for record in self.journal.records.values()) < self.proposals.total:

@@ -117,7 +117,9 @@ class SweepConfig:
     )
     seed: int = option(0, "seed of the searcher", at_least=0)
     warm_start: str | None = option(
-        None, "an earlier sweep in the same storage whose trials the searcher knows", metavar="NAME"
+        None,
+        "an earlier sweep in the same storage: its settings hold unless given, its trials are known",
+        metavar="NAME",
     )
     settings: Mapping[str, Any] = field(default_factory=dict)
 

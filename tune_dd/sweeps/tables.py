@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO
 
 from tune_dd.sweeps.live_display import clock, percent
@@ -105,10 +106,10 @@ def _print_next(outcome: SweepOutcome) -> None:
     folder, storage = outcome.folder, _storage_words(outcome)
     wall = sum(seconds for name, seconds in outcome.summary["timings"].items() if name.endswith("_wall_s"))
     commands = {
-        "the best again on fresh seeds, then on test": f"tune-dd evaluate {folder}",
-        "the best trial again, alone": f"tune-dd reproduce {folder}",
+        "the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(str(folder))}",
+        "the best trial again, alone": f"tune-dd reproduce {quote(str(folder))}",
         "more trials": f"tune-dd search --warm-start {folder.name}{storage}",
-        "curves": f"tensorboard --logdir {folder / 'tensorboard'}",
+        "curves": f"tensorboard --logdir {quote(str(folder / 'tensorboard'))}",
     }
     print(
         f"\nAll scores are on the selection half of the validation data. {clock(wall)} in all."
@@ -121,4 +122,4 @@ def _print_next(outcome: SweepOutcome) -> None:
 
 def _storage_words(outcome: SweepOutcome) -> str:
     place = str(outcome.folder.parent)
-    return "" if place == str(Path("results").absolute()) else f" --storage {place}"
+    return "" if place == str(Path("results").absolute()) else f" --storage {quote(place)}"
