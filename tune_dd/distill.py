@@ -68,10 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.runs.outputs import write_run
     from tune_dd.runs.real_images import load_real_images
     from tune_dd.runs.scored_sets import learn_set, score_controls
+    from tune_dd.sweeps.preflight import check_test_place
 
     started_s = time.monotonic()
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
     budget = flags["sel_budget_per_class"]
+    check_test_place(config.data)
     real = load_real_images(config.data, cache, _report)
     real.refuse_more("--m-per-class", config.distill.m_per_class)
     real.refuse_more("--sel-budget-per-class", budget or 1)

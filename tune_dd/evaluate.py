@@ -9,7 +9,6 @@ from typing import Any
 
 from tune_dd.flags import FlagParser, main_guard, parser
 
-EVALUATION_FILE = "evaluation.json"
 _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
 without +- where every seed gives the same points. Differences in points, with the 95% interval of a
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import cache_of, read_summary
-    from tune_dd.sweeps.results import SWEEP_SUMMARY_FILE
+    from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
     summary = read_summary(folder)
     check_writable("RESULTS", folder)

@@ -83,6 +83,19 @@ DISTILL = [
 ]
 
 SEARCH = [
+    # Found out by the encoder, after the sweep's folder was made.
+    Case("--device cuda:99", "--device is 'cuda:99'"),
+    Case("--backbones conv resnet18 --weights gone.pt --ae-epochs 1", "gone.pt"),
+    Case(
+        "--datasets custom --custom-train-dir images --custom-test-dir images",
+        "--custom-test-dir is .*images.*shares items with the training data",
+        broken_data.images,
+    ),
+    Case(
+        "--datasets custom --custom-train-dir images --custom-test-dir gone",
+        "--custom-test-dir is .*gone.*nothing is there",
+        broken_data.images,
+    ),
     Case("--datasets digits cifar", "--datasets is 'cifar'.*did you mean 'cifar10'"),
     Case("--backbones con", "--backbones is 'con'.*did you mean 'conv'"),
     Case("--searcher tpee", "--searcher is 'tpee'.*did you mean 'tpe'"),

@@ -55,11 +55,13 @@ def test_screen_shows_results_and_next_steps_and_no_noise(first: tuple[Path, str
 def test_finished_sweep_resumes_to_the_same(first: tuple[Path, str], command: Command) -> None:
     folder, _ = first
     before = sweeps.summary(folder)
+    (folder / "evaluation.json").write_text('{"cells": []}')  # as evaluate leaves it
     again = command("search", "--resume", "--name", "first", cwd=folder.parent.parent)
     assert again.returncode == 0, again.stderr
     assert "starting Ray" not in again.stdout
     after = sweeps.summary(folder)
     assert after["trials"] == before["trials"]
+    assert after["evaluation"] == {"cells": []}
     assert after["state"] == "finished"
 
 

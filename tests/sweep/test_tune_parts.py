@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from ray.tune.trainable import trainable as ray_trainable
 from trainables.latent_distillation import CACHE, LatentDistillation
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.live_display import LiveDisplay, clock, progress_line
-from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler
+from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler, opens
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
 STEPS = {"proto_steps_base": 30, "steps_per_iteration": 10}
@@ -163,3 +164,19 @@ class TestDisplay:
 
     def test_clock(self) -> None:
         assert [clock(seconds) for seconds in (0, 5, 65, 3725)] == ["0:00", "0:05", "1:05", "1:02:05"]
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(settings: dict[str, Any], tmp_path: Path) -> None:
+    trial = LatentDistillation(config=settings)
+    trial.train()
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    trial.save_checkpoint(str(whole))
+    assert opens(whole)
+    assert not opens(tmp_path / "gone")
+    for name in ("distillation_artifacts.pt", "progress.json"):
+        damaged = tmp_path / name
+        shutil.copytree(whole, damaged)
+        (damaged / name).write_bytes(b"garbage")
+        with pytest.warns(UserWarning, match="its trial starts again"):
+            assert not opens(damaged)

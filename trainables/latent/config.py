@@ -163,7 +163,9 @@ class DistillConfig:
     m_per_class: int = option(10, "prototypes per class", at_least=1)
     proto_steps_base: int = option(60, "optimisation steps on the prototypes", at_least=1)
     steps_per_iteration: int = option(10, "steps between two reports (a training_iteration)", at_least=1)
-    lr: float = option(0.1, "Adam's learning rate on the prototypes, annealed to zero", above=0.0)
+    lr: float = option(
+        0.1, "Adam's learning rate on the prototypes, annealed to zero", above=0.0, at_most=1e30
+    )
     init: str = option("kmeans", "real points the prototypes start from", choices=INITIALISATIONS)
     roundtrip_weight: float = option(
         0.0, "weight of the cycle term |E(D(x)) - x|^2 that keeps prototypes decodable", at_least=0.0

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.latent import newton, probe
 from trainables.latent.array_files import write_array
 from trainables.latent.cache import content_key, get_or_build
 from trainables.latent.latents import LatentData
-from trainables.latent.probe import L2_GRID, LinearClassifier, fit_probe, one_hot
-
-# Part of the cache key: raise it when the probe itself changes.
-PROBE_VERSION = 1
+from trainables.latent.probe import LinearClassifier, fit_probe, one_hot
 
 
 def full_probe(data: LatentData) -> LinearClassifier:
@@ -34,7 +32,8 @@ def full_probe(data: LatentData) -> LinearClassifier:
         write_array(folder / "weights.npy", probe.weights.cpu().numpy())
         return {"l2": probe.l2, "reward_accuracy": probe.reward_accuracy}
 
-    key = content_key({"latents": data.key, "version": PROBE_VERSION, "grid": L2_GRID})
+    sources = [Path(module.__file__ or "").read_text() for module in (newton, probe)]
+    key = content_key({"latents": data.key, "code": sources})
     cache = data.folder.parent.parent  # <cache>/<kind>/<key>
     entry = get_or_build(cache, "probe", key, build, print, "the full-data probe")
     weights = torch.from_numpy(np.load(entry.path / "weights.npy")).to(data.train_x.device)

@@ -7,15 +7,19 @@ by whoever is entitled to open it.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainables import latent
 from trainables.latent.cache import Report, content_key
 from trainables.latent.config import LatentConfig
 from trainables.latent.controls import FULL_DATA, control_sets
@@ -179,4 +183,14 @@ def _seed_matters(sets: Sequence[DistilledSet]) -> bool:
 
 
 def _identity(data: LatentData, seeds: Sequence[int], what: dict[str, Any]) -> str:
-    return content_key({"latents": data.key, "seeds": list(seeds), **what})
+    code = {"code": _code_version(), "torch": torch.__version__}
+    return content_key({"latents": data.key, "seeds": list(seeds), **code, **what})
+
+
+@functools.cache
+def _code_version() -> str:
+    """A digest of all sources that a row's scores may depend on: other code makes other rows."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(latent.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

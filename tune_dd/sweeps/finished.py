@@ -10,7 +10,7 @@ from typing import Any
 from trainables.errors import InputError, nearest_name
 from trainables.latent.cache import default_cache
 from tune_dd.runs.folder import read_json
-from tune_dd.sweeps.results import SWEEP_SCHEMA, SWEEP_SUMMARY_FILE
+from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SCHEMA, SWEEP_SUMMARY_FILE
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""
@@ -23,7 +23,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         InputError: there is none, it is damaged, or it is of another version.
     """
     if not folder.is_dir():
-        siblings = [path.parent.name for path in folder.parent.glob(f"*/{SWEEP_SUMMARY_FILE}")]
+        sweeps = [path.parent.name for path in folder.parent.glob(f"*/{SWEEP_FILE}")]
+        siblings = sweeps or [path.name for path in folder.parent.glob("*/")]
         remedy = nearest_name(folder.name, siblings) if siblings else "run tune-dd search first"
         raise InputError(f"{folder} does not exist", "it must be the folder of a sweep", remedy)
     if not (folder / SWEEP_SUMMARY_FILE).exists():

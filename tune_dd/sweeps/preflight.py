@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from trainables.errors import InputError
-from trainables.latent.config import LatentConfig
+from trainables.latent.config import DataConfig, LatentConfig
 from trainables.latent.datasets import load_train_pool
 from trainables.latent.latents import cached_key, open_latents
 from trainables.latent.splits import make_split
@@ -90,6 +90,9 @@ def check_data(config: SweepConfig, cache: Path, report: Report) -> None:
     Raises:
         InputError: if a class is too small, or the data cannot be used at all.
     """
+    for cell in config.cells:
+        parsed = LatentConfig.parse(config.trial_settings(cell, {"method": config.methods[0]}))
+        check_test_place(parsed.data)
     for dataset in config.datasets:
         cell = next(cell for cell in config.cells if cell.dataset == dataset)
         smallest = _smallest_class(config, cell, cache, report)
@@ -100,6 +103,27 @@ def check_data(config: SweepConfig, cache: Path, report: Report) -> None:
                     f"the smallest class of {dataset} has {smallest} training items",
                     f"give {smallest} or fewer",
                 )
+
+
+def check_test_place(data: DataConfig) -> None:
+    """Look, without opening anything, whether test data exist and are not the training data.
+
+    Raises:
+        InputError: if they are missing, or lie in the training data or the other way round.
+    """
+    for flag, test, train in (
+        ("--custom-test-dir", data.custom_test_dir, data.custom_train_dir),
+        ("--features-test", data.features_test, data.features_train),
+    ):
+        if test is None or train is None:
+            continue
+        if not Path(test).exists():
+            raise InputError(f"{flag} is {test}", "nothing is there", "check the path, or leave it out")
+        ours, theirs = Path(test).resolve(), Path(train).resolve()
+        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            raise InputError(
+                f"{flag} is {test}", f"it shares items with the training data {train}", "keep them apart"
+            )
 
 
 def _smallest_class(config: SweepConfig, cell: Cell, cache: Path, report: Report) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tune_dd.sweeps.settings import Cell, SweepConfig
 
 SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
+EVALUATION_FILE = "evaluation.json"
 SWEEP_SCHEMA = 1
 """Raised when a reader of the former version would misread the files."""
 
@@ -113,9 +115,7 @@ def write_run(folder: Path, record: TrialRecord, status: str, provenance: Mappin
     with new_run_folder(path) as fresh:
         if record.checkpoint is not None:
             shutil.copyfile(folder / record.checkpoint / ARTIFACTS_FILE, fresh / ARTIFACTS_FILE)
-            artifacts = load_artifacts(fresh / ARTIFACTS_FILE)
-            recalls = artifacts.prototype_state[record.settings["method"]]["per_class"]
-            by_class = dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged
+            by_class = _by_class(fresh / ARTIFACTS_FILE, record.settings["method"])
         summary = experiment_summary(
             config=record.settings,
             provenance=provenance,
@@ -130,6 +130,18 @@ def write_run(folder: Path, record: TrialRecord, status: str, provenance: Mappin
             iterations=max(record.reports, default=0),
         )
         write_json(fresh / SUMMARY_FILE, summary)
+
+
+def _by_class(path: Path, method: str) -> dict[str, float]:
+    """Accuracy by class from a trial's artefacts, which are removed where nobody could open them."""
+    try:
+        artifacts = load_artifacts(path)
+    except InputError as error:
+        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
+        path.unlink(missing_ok=True)
+        return {}
+    recalls = artifacts.prototype_state[method]["per_class"]
+    return dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged
 
 
 TIMINGS = ("cpu_s", "optimise_cpu_s")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.controls import control_scores
 from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData, prepare_latents
-from tune_dd.runs.folder import versions, write_json
+from tune_dd.runs.folder import read_json, versions, write_json
 from tune_dd.sweeps.journal import JOURNAL_FILE, Journal, read_records
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.preflight import check_data, check_place, trials_at_a_time
@@ -29,6 +30,7 @@ from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.ray_session import Resources, ray_session, resources
 from tune_dd.sweeps.recorder import Halt, SweepRecorder, is_disk_full
 from tune_dd.sweeps.results import (
+    EVALUATION_FILE,
     SWEEP_SUMMARY_FILE,
     Encoder,
     encoder_name,
@@ -114,12 +116,22 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
     if config.warm_start is not None:
         read_sweep(sweep_path(config.storage, config.warm_start), "--warm-start")
     check_data(config, cache, display.say)
+    new_storage = not folder.parent.exists()
     if not resume:
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # another process took the name meanwhile
+            check_place(config, resume)
         write_sweep(folder, config, {})
     journal = Journal(folder)
     try:
         return _Sweep(config, folder, cache, journal, display, resume).run(workers, available)
+    except InputError:
+        if not resume and not journal.records:  # found out by the encoder: the name stays free
+            shutil.rmtree(folder)
+            if new_storage and not any(folder.parent.iterdir()):
+                folder.parent.rmdir()
+        raise
     finally:
         journal.close()
 
@@ -303,6 +315,8 @@ class _Sweep:
         summary = summarise(
             self.folder, self.config, self.journal.records, self.facts, controls, state, self.timings
         )
+        if (self.folder / EVALUATION_FILE).exists():
+            summary["evaluation"] = read_json(self.folder / EVALUATION_FILE, "an evaluation")
         if state != "disk full":
             write_json(self.folder / SWEEP_SUMMARY_FILE, summary)
         return summary

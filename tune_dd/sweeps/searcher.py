@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,9 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
+from trainables.errors import InputError
+from trainables.latent.artifacts import ARTIFACTS_FILE, load_artifacts
+from trainables.latent_distillation import PROGRESS_FILE
 from tune_dd.sweeps.journal import Journal, TrialRecord
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.settings import Cell, SweepConfig
@@ -88,7 +94,7 @@ class JournaledSearch(SearchAlgorithm):
             # One checkpoint is kept: the next is complete before this one goes. Stated on the trial, because
             # stated for the experiment it makes Tune write its own snapshot at every checkpoint.
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=True),
-            restore_path=str(checkpoint) if checkpoint is not None and checkpoint.exists() else None,
+            restore_path=str(checkpoint) if checkpoint is not None and opens(checkpoint) else None,
             trial_dirname_creator=lambda trial: trial.trial_id,
             max_failures=MAX_FAILURES,
         )
@@ -97,6 +103,19 @@ class JournaledSearch(SearchAlgorithm):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         self._live.discard(trial_id)
+
+
+def opens(checkpoint: Path) -> bool:
+    """Whether a checkpoint can be gone on from; where it is damaged, the trial starts again."""
+    if not checkpoint.exists():
+        return False
+    try:
+        load_artifacts(checkpoint / ARTIFACTS_FILE)
+        json.loads((checkpoint / PROGRESS_FILE).read_text())
+    except (InputError, OSError, ValueError) as error:
+        warnings.warn(f"a checkpoint is damaged, and its trial starts again: {error}", stacklevel=2)
+        return False
+    return True
 
 
 class CellScheduler(FIFOScheduler):
