@@ -115,7 +115,7 @@ def _build(cache: Path, kind: str, key: str, build: Callable[[Path], dict[str, A
             place.rename(temporary.with_name(temporary.name + "-damaged"))
         temporary.rename(place)
         _sync(place.parent)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing half-written stays, and what was raised goes on
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     shutil.rmtree(temporary.with_name(temporary.name + "-damaged"), ignore_errors=True)

@@ -260,6 +260,8 @@ class _Sweep:
             with ray_session(self.config, workers, available), _signals(recorder):
                 self._tune(recorder, workers)
         except Exception as error:
+            # What Tune makes of a full disk, or of an error that the recorder holds for later; anything
+            # else goes on as it is.
             if recorder.halt is None or recorder.halt.kind not in ("disk_full", "error"):
                 if not is_disk_full(error):
                     raise
