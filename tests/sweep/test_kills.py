@@ -58,10 +58,6 @@ def test_killed_driver_resumes_to_the_same_scores(
     assert sweeps.scores(folder) == sweeps.scores(undisturbed)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known defect: one death told twice by Ray in the same second ends the trial as failed",
-)
 def test_killed_workers_go_on_from_their_checkpoints(
     tmp_path: Path, undisturbed: Path, chance: random.Random
 ) -> None:

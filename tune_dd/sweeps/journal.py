@@ -38,6 +38,7 @@ class TrialRecord:
         status: ``completed``, ``stopped_early``, ``diverged``, ``failed``, or ``None`` while it may go on.
         reason: why it failed.
         busy_s: seconds a worker has spent on it, idle time between two calls not counted.
+        failures: times its worker died or it raised.
     """
 
     trial_id: str
@@ -49,6 +50,7 @@ class TrialRecord:
     status: str | None = None
     reason: str | None = None
     busy_s: float = 0.0
+    failures: int = 0
 
     def values(self, metric: str) -> dict[int, float]:
         """One score by ``training_iteration``, in order."""
@@ -111,6 +113,10 @@ class Journal:
         """A checkpoint that is complete."""
         self._append("saved", trial_id, checkpoint=checkpoint)
 
+    def broke_off(self, trial_id: str, reason: str) -> None:
+        """The trial's worker died, or it raised; it may go on."""
+        self._append("broke_off", trial_id, reason=reason)
+
     def ended(self, trial_id: str, status: str, reason: str | None = None) -> None:
         """The trial's end; on the disk before this returns."""
         self._append("ended", trial_id, status=status, reason=reason)
@@ -167,5 +173,7 @@ def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
         record.busy_s += event["busy_s"]
     elif event["event"] == "saved":
         record.checkpoint = event["checkpoint"]
+    elif event["event"] == "broke_off":
+        record.failures += 1
     elif event["event"] == "ended":
         record.status, record.reason = event["status"], event["reason"]

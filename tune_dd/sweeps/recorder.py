@@ -15,10 +15,11 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from tune_dd.sweeps.journal import Journal, TrialRecord
+from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.results import Encoder, encoder_of, write_run
+from tune_dd.sweeps.searcher import own_id
 from tune_dd.sweeps.settings import SweepConfig
 from tune_dd.sweeps.tensorboard_log import TensorboardLog
 
@@ -27,6 +28,8 @@ NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")
 # Less free space than this ends a sweep while there is room to end it in order.
 RESERVED_BYTES = 4 << 20
 ROOM_PERIOD_S = 1.0
+# A trial is given up after its worker died, or it raised, this many times more than once.
+MAX_FAILURES = 3
 _RAYS_OWN = {*AUTO_RESULT_KEYS, "done", "time_since_restore", "iterations_since_restore"}
 _NOT_SCORES = _RAYS_OWN | {"complete", "busy_s"}
 
@@ -110,14 +113,15 @@ class SweepRecorder(Callback):
             if isinstance(value, int | float) and name not in _NOT_SCORES
         }
         step = int(result["training_iteration"])
-        self._journal.reported(trial.trial_id, step, scores, float(result["busy_s"]))
-        self._tensorboard.log(trial.trial_id, step, scores)
+        trial_id = own_id(trial.trial_id)
+        self._journal.reported(trial_id, step, scores, float(result["busy_s"]))
+        self._tensorboard.log(trial_id, step, scores)
 
     @_guarded
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
     ) -> None:
-        self._journal.saved(trial.trial_id, str(Path(checkpoint.path).relative_to(self._folder)))
+        self._journal.saved(own_id(trial.trial_id), str(Path(checkpoint.path).relative_to(self._folder)))
 
     @_guarded
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -125,25 +129,20 @@ class SweepRecorder(Callback):
         status = "stopped_early"
         if result.get("complete"):
             status = "diverged" if result["diverged"] else "completed"
-        self._end(trial.trial_id, status, None)
-
-    @_guarded
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        text = _error_text(trial)
-        if any(words in text for words in NO_ROOM_WORDS):
-            self.halt = Halt("disk_full")
-        else:
-            self._display.say(
-                f"trial {trial.trial_id} goes on from its last checkpoint after: {_reason(text)}"
-            )
+        self._end(own_id(trial.trial_id), status, None)
 
     @_guarded
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         text = _error_text(trial)
         if any(words in text for words in NO_ROOM_WORDS):
             self.halt = Halt("disk_full")
+            return
+        trial_id, reason = own_id(trial.trial_id), _reason(text)
+        self._journal.broke_off(trial_id, reason)
+        if self._journal.records[trial_id].failures > MAX_FAILURES:
+            self._end(trial_id, "failed", reason)
         else:
-            self._end(trial.trial_id, "failed", _reason(text))
+            self._display.say(f"trial {trial_id} goes on from its last checkpoint after: {reason}")
 
     def _end(self, trial_id: str, status: str, reason: str | None) -> None:
         record = self._journal.records[trial_id]
@@ -222,8 +221,3 @@ def _reason(text: str) -> str:
     if any("actor died" in line or "actor is dead" in line for line in lines):
         return "its worker died"
     return lines[-1][:500]
-
-
-def unfinished(records: Mapping[str, TrialRecord]) -> int:
-    """Trials that were proposed and have no end on record."""
-    return sum(record.status is None for record in records.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter, deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +22,6 @@ from tune_dd.sweeps.journal import Journal, TrialRecord
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
-# A trial is given up after its worker died, or it raised, this many times more than once.
-MAX_FAILURES = 3
 GRACE_ITERATIONS = 2
 REDUCTION_FACTOR = 3
 # Far beyond any run's length: trials end by themselves, never by this bound.
@@ -30,10 +29,15 @@ MAX_ITERATIONS = GRACE_ITERATIONS * REDUCTION_FACTOR**8
 
 
 class JournaledSearch(SearchAlgorithm):
-    """Hands out trials: those that an interrupted sweep left first, then new proposals.
+    """Hands out trials: those that have no end on record first, then new proposals.
 
     Trial ids are their numbers in the sweep, so a proposal that is made again keeps its name. Every
     proposal is in the journal before Tune sees it. Nothing is saved by way of Tune.
+
+    A trial whose worker died is handed out again, as another trial of Tune's (see :func:`tune_id`) that goes
+    on from the checkpoint on record. Tune's own recovery is not used: where a worker dies as a trial is
+    handed to it, Tune counts that death twice, and it gives up a trial that fails while it waits, however
+    many failures it may have.
 
     Args:
         proposals: knows the journal's trials already.
@@ -53,9 +57,10 @@ class JournaledSearch(SearchAlgorithm):
         self._config, self._proposals, self._journal = config, proposals, journal
         self._trial_config, self._max_concurrent = trial_config, max_concurrent
         self._metric = config.objective
-        self._left = [record for record in journal.records.values() if record.status is None]
+        self._left = deque(record for record in journal.records.values() if record.status is None)
         self._number = len(journal.records)
         self._live: set[str] = set()
+        self._handed_out: Counter[str] = Counter()
         self._experiment: Experiment | None = None
 
     @property
@@ -66,13 +71,15 @@ class JournaledSearch(SearchAlgorithm):
         self._experiment = experiments[0]
 
     def is_finished(self) -> bool:
+        while self._left and self._left[0].status is not None:
+            self._left.popleft()
         return self._finished or (not self._left and self._number >= self._proposals.total)
 
     def next_trial(self) -> Trial | None:
         if self.is_finished() or len(self._live) >= self._max_concurrent:
             return None
         if self._left:
-            return self._trial(self._left.pop(0))
+            return self._trial(self._left.popleft())
         trial_id = f"{self._number:05d}"
         proposal = self._proposals.propose(self._number, trial_id)
         assert proposal is not None
@@ -83,12 +90,13 @@ class JournaledSearch(SearchAlgorithm):
     def _trial(self, record: TrialRecord) -> Trial:
         assert self._experiment is not None
         self._live.add(record.trial_id)
+        self._handed_out[record.trial_id] += 1
         checkpoint = self._journal.path.parent / record.checkpoint if record.checkpoint else None
         cpus, gpus = self._config.cpus_per_trial, self._config.gpus_per_trial
         return Trial(
             self._experiment.run_identifier,
             config={**record.settings, **self._trial_config},
-            trial_id=record.trial_id,
+            trial_id=tune_id(record.trial_id, self._handed_out[record.trial_id]),
             storage=self._experiment.storage,
             placement_group_factory=PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}]),
             # One checkpoint is kept: the next is complete before this one goes. Stated on the trial, because
@@ -96,13 +104,15 @@ class JournaledSearch(SearchAlgorithm):
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=True),
             restore_path=str(checkpoint) if checkpoint is not None and opens(checkpoint) else None,
             trial_dirname_creator=lambda trial: trial.trial_id,
-            max_failures=MAX_FAILURES,
         )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        trial_id = own_id(trial_id)
         self._live.discard(trial_id)
+        if error:  # the recorder, told after this, may yet put its end on record
+            self._left.append(self._journal.records[trial_id])
 
 
 def opens(checkpoint: Path) -> bool:
@@ -116,6 +126,20 @@ def opens(checkpoint: Path) -> bool:
         warnings.warn(f"a checkpoint is damaged, and its trial starts again: {error}", stacklevel=2)
         return False
     return True
+
+
+def tune_id(trial_id: str, attempt: int) -> str:
+    """The id by which Tune knows an attempt (from 1) at a trial.
+
+    Tune keeps decisions, such as to stop once a checkpoint is saved, by a trial's id, and numbers the
+    checkpoints of each trial from 0: a second attempt must not inherit them.
+    """
+    return trial_id if attempt == 1 else f"{trial_id}-{attempt}"
+
+
+def own_id(tune_id: str) -> str:
+    """The id of the trial, given that of an attempt at it."""
+    return tune_id.partition("-")[0]
 
 
 class CellScheduler(FIFOScheduler):
@@ -155,20 +179,26 @@ class CellScheduler(FIFOScheduler):
         return self._cells[cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_add(tune_controller, trial)
+        self._of(Cell.of(trial.config)).on_trial_add(tune_controller, _own(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        decision: str = self._of(Cell.of(trial.config)).on_trial_result(tune_controller, trial, result)
+        cell = self._of(Cell.of(trial.config))
+        decision: str = cell.on_trial_result(tune_controller, _own(trial), result)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        self._of(Cell.of(trial.config)).on_trial_complete(tune_controller, trial, result)
+        self._of(Cell.of(trial.config)).on_trial_complete(tune_controller, _own(trial), result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_error(tune_controller, trial)
+        self._of(Cell.of(trial.config)).on_trial_error(tune_controller, _own(trial))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_remove(tune_controller, trial)
+        self._of(Cell.of(trial.config)).on_trial_remove(tune_controller, _own(trial))
 
     def debug_string(self) -> str:
         return f"ASHA in {len(self._cells)} cells"
+
+
+def _own(trial: Trial) -> SimpleNamespace:
+    """A trial as ASHA needs it: a second attempt is no other trial."""
+    return SimpleNamespace(trial_id=own_id(trial.trial_id))
