@@ -59,13 +59,13 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 
 def open_entry(cache: Path, kind: str, key: str) -> Entry | None:
-    """The entry if it is there and whole, otherwise ``None`` (with a warning where it is damaged)."""
+    """The entry if it is there and whole, otherwise ``None``.
+
+    Damage is told by :func:`get_or_build`, which mends it: once, however often anybody looked before.
+    """
     try:
         return _read(cache / kind / key)
-    except _Damaged as damage:
-        warnings.warn(
-            f"the cache entry {cache / kind / key} is damaged ({damage}) and is built again", stacklevel=2
-        )
+    except _Damaged:
         return None
 
 
@@ -85,13 +85,20 @@ def get_or_build(
 
     Raises:
         InputError: the folder cannot be written, or its disk is full. Nothing half-written stays.
+
+    Warns:
+        UserWarning: the entry was damaged, and is built again.
     """
     entry = open_entry(cache, kind, key)
     if entry is not None:
         return entry
     with _disk_errors(cache), _lock(cache, kind, key, report, what):
-        with contextlib.suppress(_Damaged):  # warned of above; another process may have rebuilt it since
+        try:  # another process may have built it since
             entry = _read(cache / kind / key)
+        except _Damaged as damage:
+            warnings.warn(
+                f"the cache entry {cache / kind / key} is damaged ({damage}) and is built again", stacklevel=2
+            )
         if entry is not None:
             return entry
         _sweep(cache, _temporary_prefix(kind, key))
