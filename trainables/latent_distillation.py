@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 from ray import tune
 
 from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifacts, save_artifacts
+from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.run import DistillationRun
@@ -34,7 +36,7 @@ class LatentDistillation(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._prepared: tuple[DataConfig, EncoderConfig] | None = None
+        self.opened_with: tuple[DataConfig, EncoderConfig] | None = None
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -52,12 +54,18 @@ class LatentDistillation(tune.Trainable):
         self._settings = LatentConfig.parse(settings)
         # Sums depend on the number of threads, so it is a setting and not whatever Ray left in place.
         torch.set_num_threads(self._settings.distill.threads)
-        wanted = (self._settings.data, self._settings.encoder)
-        if wanted != self._prepared:
+        encoder = self._settings.encoder
+        encoder = dataclasses.replace(encoder, device=trial_device(encoder.device, self._gpu_share()))
+        wanted = (self._settings.data, encoder)
+        if wanted != self.opened_with:
             self._data: LatentData = prepare_latents(*wanted, Path(config[CACHE]), _quiet)
-            self._prepared = wanted
+            self.opened_with = wanted
         self._distillation = DistillationRun(self._settings.distill, self._data)
         self._scores: dict[str, float] = {}
+
+    def _gpu_share(self) -> float:
+        given = self.trial_resources
+        return 0.0 if given is None else float(given.required_resources.get("GPU", 0))
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ def trained_a_little(network: LatentNetwork, shape: tuple[int, int, int]) -> Lat
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
         for _ in range(2):
-            network(torch.rand(8, *shape), torch.randn(2, network.latent_dim), None)
+            network(torch.rand(8, *shape), torch.randn(8, network.latent_dim), None)
     return network.eval()
 
 
@@ -34,10 +34,10 @@ def trained_a_little(network: LatentNetwork, shape: tuple[int, int, int]) -> Lat
 def test_any_size_goes_in_and_comes_out(size: tuple[int, int], channels: int) -> None:
     shape = (channels, *size)
     network = ConvEncoder(16, shape, 5)
-    outputs = network(torch.rand(4, *shape), torch.randn(2, 16), None)
-    assert outputs.latents.shape == (4, 16)
-    assert outputs.reconstructions.shape == (4, *shape)
-    assert outputs.logits.shape == (4, 5)
+    outputs = network(torch.rand(9, *shape), torch.randn(9, 16), None)
+    assert outputs.latents.shape == (9, 16)
+    assert outputs.reconstructions.shape == (9, *shape)
+    assert outputs.logits.shape == (9, 5)
     assert outputs.probe_images.shape == (2, *shape)
     assert 0 <= outputs.reconstructions.min() <= outputs.reconstructions.max() <= 1
 

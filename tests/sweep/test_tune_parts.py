@@ -51,6 +51,10 @@ class TestTrial:
         assert reported(used) == fresh
         assert [result["training_iteration"] for result in fresh] == [1, 2, 3]
 
+    def test_a_trial_without_a_gpu_keeps_to_the_cpu(self, settings: dict[str, Any]) -> None:
+        trial = LatentDistillation({**settings, "device": "auto"})
+        assert trial.opened_with[1].device == "cpu"
+
     @pytest.mark.parametrize("stopped_after", [1, 2, 3])
     def test_restored_it_goes_on_as_if_never_stopped(
         self, settings: dict[str, Any], stopped_after: int, tmp_path: Path

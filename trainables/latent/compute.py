@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from trainables.latent.config import EncoderConfig
 
 SMALL_IMAGE_PIXELS = 256
 MAX_THREADS = 8
+LEAST_SHARE = 16
+"""Images of a batch that a GPU gets at least: fewer cost more to hand out, and batch norm needs several."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,13 @@ class Compute:
         device: where tensors live.
         dtype: of convolutions and matrix products in training (parameters stay float32).
         threads: CPU threads.
-        all_gpus: whether a batch is shared among all GPUs of the machine.
+        gpus: how many GPUs may share a batch; see :func:`sharing_gpus`.
     """
 
     device: torch.device
     dtype: torch.dtype
     threads: int
-    all_gpus: bool
+    gpus: int
 
     def autocast(self) -> torch.autocast:
         """The arithmetic of a training step."""
@@ -80,7 +83,30 @@ def choose_compute(config: EncoderConfig, image_pixels: int) -> Compute:
     passive = os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
     several = passive and image_pixels >= SMALL_IMAGE_PIXELS
     threads = config.encoder_threads or (min(MAX_THREADS, os.cpu_count() or 1) if several else 1)
-    return Compute(device, _dtype(config.precision, device), threads, gpus > 1 and name == "cuda")
+    return Compute(device, _dtype(config.precision, device), threads, gpus if name == "cuda" else 1)
+
+
+def sharing_gpus(batch_size: int, gpus: int) -> int:
+    """Among how many of the GPUs a batch is shared, so that each gets at least :data:`LEAST_SHARE` images.
+
+    ``torch`` hands out equal shares, rounded up, and the last GPU gets what is left.
+    """
+    for count in range(gpus, 1, -1):
+        share = math.ceil(batch_size / count)
+        if batch_size - (count - 1) * share >= LEAST_SHARE:
+            return count
+    return 1
+
+
+def trial_device(device: str, gpu_share: float) -> str:
+    """The device of a sweep's trial, from ``--device`` and the GPUs that Ray gave it.
+
+    A trial without a share sees the machine's GPUs all the same, but they are not its own: ``auto`` is the
+    CPU there. A trial with a share sees its own GPUs alone, numbered from 0: ``cuda:1`` is the first of them.
+    """
+    if device == "auto" and gpu_share == 0:
+        return "cpu"
+    return "cuda" if device.startswith("cuda:") and gpu_share > 0 else device
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:

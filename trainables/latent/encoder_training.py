@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
-from trainables.latent.compute import Compute
+from trainables.latent.compute import Compute, sharing_gpus
 from trainables.latent.config import EncoderConfig
-from trainables.latent.encoders import LatentNetwork, TrainingOutputs
+from trainables.latent.encoders import PROBE_EVERY, LatentNetwork, TrainingOutputs
 from trainables.latent.minibatches import augment, in_order, read_items, shuffled, to_images
 from trainables.latent.pool import Pool
 from trainables.latent.progress import Progress
@@ -37,8 +37,6 @@ LABEL_SMOOTHING = 0.1
 WARM_UP = 0.25
 CYCLE_START = 0.2
 """Share of the training after which the cycle term sets in: before, latents still move too fast."""
-CYCLE_SHARE = 4
-"""One of so many images of a batch takes part in the cycle term."""
 _ENCODING_BATCH = 256
 
 
@@ -77,7 +75,11 @@ def train_encoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.ae_lr, total_steps=config.ae_epochs * steps, pct_start=WARM_UP
     )
-    step_loss = _StepLoss(network, config, pool, compute, _pixel_variance(pool, rows))
+    forward: nn.Module = TrainingForward(network, compute)
+    gpus = sharing_gpus(min(config.ae_batch_size, len(rows)), compute.gpus)
+    if gpus > 1:
+        forward = nn.DataParallel(forward, list(range(gpus)))
+    step_loss = _StepLoss(network, forward, config, pool, compute, _pixel_variance(pool, rows))
     rng = generator(config.encoder_seed, "encoder training")
     positions = np.arange(len(rows))
     progress = Progress(config.ae_epochs * steps)
@@ -122,20 +124,34 @@ def _refuse_divergence(parts: Tensor, epoch: int, config: EncoderConfig) -> None
         )
 
 
+class TrainingForward(nn.Module):
+    """The network in the training's arithmetic, set in here: threads that serve further GPUs know no other
+    than float16."""
+
+    def __init__(self, network: LatentNetwork, compute: Compute) -> None:
+        super().__init__()
+        self.network, self.compute = network, compute
+
+    def forward(self, *inputs: Tensor | None) -> TrainingOutputs:
+        with self.compute.autocast():
+            return self.network(*inputs)  # type: ignore[no-any-return]
+
+
 class _StepLoss:
     """The loss of one batch, and what it is made of."""
 
     def __init__(
         self,
         network: LatentNetwork,
+        forward: nn.Module,
         config: EncoderConfig,
         pool: Pool,
         compute: Compute,
         pixel_variance: float,
     ) -> None:
-        self.network, self.config, self.pool, self.compute = network, config, pool, compute
+        self.network, self.forward, self.compute = network, forward, compute
+        self.config, self.pool = config, pool
         self.pixel_variance = pixel_variance
-        self.forward: nn.Module = nn.DataParallel(network) if compute.all_gpus else network
 
     def __call__(
         self, rows: Indices, rng: torch.Generator, cycle: bool, features: Tensor | None
@@ -144,13 +160,11 @@ class _StepLoss:
         labels = torch.from_numpy(self.pool.labels[rows]).to(device)
         kind = "none" if features is not None else self.config.augment
         images = to_images(augment(read_items(self.pool, rows, device), kind, rng))  # (B, C, H, W)
-        n_probes = len(rows) // (2 * CYCLE_SHARE) if cycle else 0
-        noise = _noise(n_probes, self.network.latent_dim, rng).to(device) if cycle else None
-        with self.compute.autocast():
-            outputs: TrainingOutputs = self.forward(images, noise, features)
+        noise = _noise(len(rows), self.network.latent_dim, rng).to(device) if cycle else None
+        outputs: TrainingOutputs = self.forward(images, noise, features)
         cross_entropy = F.cross_entropy(outputs.logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
         reconstruction = F.mse_loss(outputs.reconstructions, images) / self.pixel_variance
-        error = self._cycle_error(outputs, n_probes) if n_probes else torch.zeros((), device=device)
+        error = self._cycle_error(outputs) if cycle else torch.zeros((), device=device)
         loss = (
             cross_entropy
             + self.config.reconstruction_weight * reconstruction
@@ -159,9 +173,9 @@ class _StepLoss:
         accuracy = (outputs.logits.argmax(1) == labels).float().mean()
         return loss, torch.stack([cross_entropy, reconstruction, error, accuracy]).detach()
 
-    def _cycle_error(self, outputs: TrainingOutputs, n_probes: int) -> Tensor:
-        targets = torch.cat([outputs.latents[:n_probes], outputs.probes]).detach()
-        decoded = torch.cat([outputs.reconstructions[:n_probes], outputs.probe_images])
+    def _cycle_error(self, outputs: TrainingOutputs) -> Tensor:
+        targets = torch.cat([outputs.latents[::PROBE_EVERY], outputs.probes]).detach()
+        decoded = torch.cat([outputs.reconstructions[::PROBE_EVERY], outputs.probe_images])
         with _still(self.network), self.compute.autocast():
             again = self.network.encode(decoded)
         return F.mse_loss(again.float(), targets)

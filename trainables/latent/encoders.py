@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 Shape = tuple[int, int, int]
 """(C, H, W) of an image."""
+PROBE_EVERY = 8
+"""One of so many images of a batch gives a probe: not its first ones, which are of one class, as a batch is
+sorted."""
 
 
 class ConvNorm(nn.Module):
@@ -75,7 +78,7 @@ def halvings(shape: Shape) -> int:
 
 
 class TrainingOutputs(NamedTuple):
-    """What :meth:`LatentNetwork.forward` gives for n images and k noise vectors."""
+    """What :meth:`LatentNetwork.forward` gives for n images, and k probes where noise is given."""
 
     latents: Tensor  # (n, d)
     reconstructions: Tensor  # (n, C, H, W) in [0, 1]
@@ -118,13 +121,15 @@ class LatentNetwork(nn.Module):
     def forward(self, images: Tensor, noise: Tensor | None, features: Tensor | None) -> TrainingOutputs:
         """All that a training step needs in one call, as several GPUs want it.
 
+        Every input has a row for each image, so that several GPUs cut all of them at the same rows.
+
         Args:
             images: (n, C, H, W) in [0, 1].
-            noise: (k, d) with k <= n, added to the first latents to get latents that no image has.
+            noise: (n, d), added to every :data:`PROBE_EVERY`-th latent to get latents that no image has.
             features: (n, f), where :meth:`features` was taken of the images before.
         """
         z = self.latents(self.features(images) if features is None else features)
-        probes = z[:0] if noise is None else z[: len(noise)].detach() + noise
+        probes = z[:0] if noise is None else z[::PROBE_EVERY].detach() + noise[::PROBE_EVERY]
         decoded = self.decoder(torch.cat([z, probes]))
         return TrainingOutputs(z, decoded[: len(z)], self.head(z), probes, decoded[len(z) :])
 
