@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from PIL import Image
 
 from tests.latent.conftest import MakeImages
 from trainables.errors import InputError
-from trainables.latent.config import DataConfig
+from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.datasets import load_test_pool, load_train_pool
+from trainables.latent.latents import prepare_latents
 from trainables.latent.pool import Pool
 
 ROOT = Path(__file__).parent.parent.parent
@@ -119,6 +121,31 @@ def test_what_is_no_image_is_left_alone(make_images: MakeImages, tmp_path: Path)
     assert load(root, tmp_path / "cache2").fingerprint == before
 
 
+def test_a_class_hidden_by_a_dot_is_spoken_of_once(
+    make_images: MakeImages, tmp_path: Path, lines: list[str]
+) -> None:
+    root = make_images()
+    hidden = root / ".class2"
+    shutil.copytree(root / "class1", hidden)
+    config = DataConfig(dataset="custom", custom_train_dir=str(root))
+    for _ in range(2):
+        assert load_train_pool(config, tmp_path / "cache", lines.append).class_names == ("class0", "class1")
+    assert [line for line in lines if "leaving out" in line] == [
+        f"leaving out the images in {hidden}: its name begins with a dot"
+    ]
+
+
+def test_a_class_of_one_image_is_named(make_images: MakeImages, tmp_path: Path) -> None:
+    for name, rest, says in (("a", 1, "class1 has 1 item beside test"), ("b", 3, "class1 has 3 items")):
+        data = DataConfig(
+            dataset="custom",
+            custom_train_dir=str(make_images(name, per_class=(20, rest))),
+            custom_test_dir=str(make_images(f"{name}-test")),
+        )
+        with pytest.raises(InputError, match=rf"{says}.*each class needs 4.*add data of that class"):
+            prepare_latents(data, EncoderConfig(), tmp_path / "cache", print)
+
+
 def test_the_fingerprint_is_that_of_the_content(make_images: MakeImages, tmp_path: Path) -> None:
     root = make_images()
     separate = {"custom_test_dir": str(make_images("test"))}
@@ -176,12 +203,13 @@ def test_images_that_cannot_be_used_are_named(make_images: MakeImages, tmp_path:
         message = refusal(root, tmp_path, **separate)
         assert "class1/bad.png cannot be decoded" in message
         assert "remove it or replace it" in message
+        assert "0x" not in message  # no address of a buffer
     root = make_images("tiny")
     Image.new("RGB", (7, 9)).save(root / "class1" / "small.png")
     assert "small.png is 7 x 9 pixels" in refusal(root, tmp_path, **separate)
-    assert "--override-image-size" in refusal(
-        make_images("huge", per_class=(2, 2), size=(2000, 8)), tmp_path, **separate
-    )
+    message = refusal(make_images("huge", per_class=(2, 2), size=(2000, 8)), tmp_path, **separate)
+    assert "000.png is 2000 pixels wide or high" in message
+    assert "resized, with --override-image-size 64" in message
 
 
 OPENED = """

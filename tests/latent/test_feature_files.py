@@ -85,6 +85,7 @@ def spoiled(tmp_path: Path, case: str) -> Path:
         "three axes": {"features": X[..., None], "labels": Y},
         "not numbers": {"features": X.astype(str), "labels": Y},
         "objects": {"features": X.astype(object), "labels": Y},
+        "object labels": {"features": X, "labels": Y.astype(object)},
         "not finite": {"features": nan, "labels": Y},
         "no rows": {"features": X[:0], "labels": Y[:0]},
     }
@@ -110,7 +111,8 @@ def spoiled(tmp_path: Path, case: str) -> Path:
         ("one class", "one class only"),
         ("three axes", r"of shape \(100, 6, 1\)"),
         ("not numbers", "must be numbers"),
-        ("objects", "cannot be read"),
+        ("objects", r"Python objects.*convert it"),
+        ("object labels", r"Python objects.*labels.astype\(str\)"),
         ("not finite", "not finite numbers"),
         ("no rows", r"must be numbers of shape \(n, d\)"),
         ("corrupt", "cannot be read"),

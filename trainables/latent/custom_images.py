@@ -88,6 +88,8 @@ def load_custom_images(config: DataConfig, cache: Path, report: Report, *, test:
             mask = held_out(listing.labels, round(TEST_SHARE * len(listing.labels)))
             chosen = listing.choose(mask == test)
         write_array(folder / "labels.npy", chosen.labels)
+        for hidden in _hidden_classes(listing.root):
+            report(f"leaving out the images in {hidden}: its name begins with a dot")
         report(f"decoding {len(chosen.names)} images of {listing.root}")
         digest = decode_images(
             listing.root, chosen.names, folder / "items.npy", size=size, shape=shape, report=report
@@ -119,6 +121,16 @@ def _class_folders(root: Path, flag: str) -> tuple[str, ...]:
             "give the folder that holds the class folders",
         )
     return tuple(names)
+
+
+def _hidden_classes(root: Path) -> list[Path]:
+    """Folders that would be classes but for the dot before their names."""
+    hidden = sorted(path for path in root.iterdir() if path.name[0] == "." and path.is_dir())
+    return [path for path in hidden if any(_is_image(entry) for entry in os.scandir(path))]
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "."
 
 
 def _check_same_classes(train: Sequence[str], test: Sequence[str]) -> None:
@@ -157,11 +169,7 @@ def _list_images(root: Path, flag: str) -> _Listing:
 def _images_of_class(folder: Path) -> tuple[list[str], list[os.stat_result]]:
     """Names, sorted, and their status: a system call each, so only images are asked for it."""
     try:
-        entries = {
-            entry.name: entry
-            for entry in os.scandir(folder)
-            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "."
-        }
+        entries = {entry.name: entry for entry in os.scandir(folder) if _is_image(entry)}
         names = sorted(entries)
         return names, [entries[name].stat() for name in names]
     except OSError as error:

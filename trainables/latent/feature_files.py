@@ -136,6 +136,12 @@ def _open(source: Path) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"{source} holds an array of Python objects (dtype object)",
+                "features must be numbers, labels integers or names",
+                "convert it before saving, for example with labels.astype(str)",
+            ) from error
         raise InputError(
             f"{source} cannot be read ({error})", "it must be a file that numpy wrote", "write it again"
         ) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainables.errors import InputError
 from trainables.latent.array_files import ArrayFile
@@ -137,8 +137,11 @@ def _open_image(file: Path) -> Image.Image:
         ValueError,
         Image.DecompressionBombError,
     ) as error:  # Pillow's
+        # Pillow names what it was given, and that was a buffer.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its content is that of no image format" if unknown else error
         raise InputError(
-            f"the image {file} cannot be decoded ({error})",
+            f"the image {file} cannot be decoded ({reason})",
             "every image must be readable",
             "remove it or replace it",
         ) from error
@@ -170,5 +173,5 @@ def _check_side(side: int, file: Path) -> None:
         raise InputError(
             f"the first image {file} is {side} pixels wide or high, and sets the size of all",
             f"images are distilled at {MAX_SIDE} pixels a side at most",
-            "give --override-image-size",
+            "let all be resized, with --override-image-size 64 for example",
         )

@@ -23,6 +23,7 @@ SMALL_DATA = 10_000
 """Below this many items validation takes the larger share."""
 SMALL_VAL_FRACTION, VAL_FRACTION = 0.25, 0.1
 _MIN_PER_CLASS = {"train": 2, "reward": 1, "selection": 1}
+_LEAST_ITEMS = sum(_MIN_PER_CLASS.values())
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,26 @@ class Split:
     digest: str
 
 
-def make_split(
-    labels: NDArray[np.int64], config: DataConfig, class_names: Sequence[str] | None = None
-) -> Split:
+def make_split(labels: NDArray[np.int64], config: DataConfig, class_names: Sequence[str]) -> Split:
     """Split a pool by class, seeded by ``config.split_seed``.
 
     Args:
         labels: (n,) class indices of the pool.
         config: gives ``split_seed`` and ``val_fraction``.
-        class_names: one a class, for messages.
+        class_names: one a class; each must have items.
 
     Raises:
         InputError: a class is too small to be in every part.
     """
+    sizes = np.bincount(labels, minlength=len(class_names))
+    rarest = int(sizes.argmin())
+    size = sizes[rarest]
+    if size < _LEAST_ITEMS:
+        raise InputError(
+            f"class {class_names[rarest]} has {size} {'item' if size == 1 else 'items'} beside test",
+            f"each class needs {_LEAST_ITEMS}: 2 to train on and 1 in each half of validation",
+            "add data of that class, or remove the class",
+        )
     fraction = val_fraction(config, len(labels))
     rng = np.random.default_rng(derive_seed(config.split_seed, "split"))
     parts: dict[str, list[Indices]] = {"train": [], "reward": [], "selection": []}
@@ -66,9 +74,9 @@ def make_split(
         cuts = {"reward": members[:n_reward], "selection": members[n_reward:n_val], "train": members[n_val:]}
         for name, least in _MIN_PER_CLASS.items():
             if len(cuts[name]) < least:
-                shown = label if class_names is None else class_names[label]
                 raise InputError(
-                    f"class {shown} has {len(members)} items, {len(cuts[name])} of them in the {name} part",
+                    f"class {class_names[label]} has {len(members)} items, "
+                    f"{len(cuts[name])} of them in the {name} part",
                     f"that part needs {least} of each class",
                     "add data of that class, or change --val-fraction",
                 )

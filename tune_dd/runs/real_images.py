@@ -63,5 +63,5 @@ def load_real_images(config: DataConfig, cache: Path, report: Report) -> RealIma
         InputError: as :func:`~trainables.latent.datasets.load_train_pool`.
     """
     pool = load_train_pool(config, cache, report)
-    rows = make_split(pool.labels, config).train
+    rows = make_split(pool.labels, config, pool.class_names).train
     return RealImages(pool.items, pool.labels[rows], rows, pool.class_names)
