@@ -60,12 +60,6 @@ class Codec:
         """(n, d) standardised latents, decoded and encoded again without leaving the device; (n, d)."""
         return self._encode(self._decode(latents.to(self._device))).to(latents.device)
 
-    def classify(self, latents: Tensor) -> Tensor:
-        """(n, d) standardised latents -> (n, classes) logits of the head trained with the encoder."""
-        network, mean, std = self._parts()
-        logits: Tensor = network.head(latents.to(self._device) * std + mean)
-        return logits.to(latents.device)
-
     def _encode(self, images: Tensor) -> Tensor:
         network, mean, std = self._parts()
         return (network.encode(images) - mean) / std
