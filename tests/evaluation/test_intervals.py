@@ -28,7 +28,7 @@ def test_one_value_has_no_interval() -> None:
 
 def test_equal_sides_differ_by_nothing() -> None:
     hits = np.random.default_rng(0).random((5, 200)) < 0.8
-    found = paired_difference(hits, hits)
+    found = paired_difference([hits], [hits])
     assert (found.mean, found.low, found.high) == (0, 0, 0)
     assert found.verdict == "no difference found"
 
@@ -37,8 +37,8 @@ def test_a_clear_winner_is_found_from_both_sides() -> None:
     rng = np.random.default_rng(1)
     worse = rng.random((5, 500)) < 0.7
     better = worse | (rng.random((5, 500)) < 0.3)
-    assert paired_difference(better, worse).verdict == "better"
-    assert paired_difference(worse, better).verdict == "worse"
+    assert paired_difference([better], [worse]).verdict == "better"
+    assert paired_difference([worse], [better]).verdict == "worse"
 
 
 def test_pairing_narrows_the_interval() -> None:
@@ -49,7 +49,7 @@ def test_pairing_narrows_the_interval() -> None:
     better[:, :6] = True
     base[:, :6] = False
     shuffled = better[:, rng.permutation(400)]
-    paired, unpaired = paired_difference(better, base), paired_difference(shuffled, base)
+    paired, unpaired = paired_difference([better], [base]), paired_difference([shuffled], [base])
     assert paired.mean == pytest.approx(unpaired.mean)
     assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
 
@@ -57,11 +57,37 @@ def test_pairing_narrows_the_interval() -> None:
 def test_one_run_pairs_with_all_of_the_other_side() -> None:
     hits = np.random.default_rng(3).random((5, 100)) < 0.9
     one = hits[:1]
-    assert paired_difference(hits, one).mean == pytest.approx(hits.mean() - one.mean())
+    assert paired_difference([hits], [one]).mean == pytest.approx(hits.mean() - one.mean())
     with pytest.raises(ValueError, match="do not pair"):
-        paired_difference(hits, hits[:2])
+        paired_difference([hits], [hits[:2]])
     with pytest.raises(ValueError, match="do not pair"):
-        paired_difference(hits, hits[:, :50])
+        paired_difference([hits], [hits[:, :50]])
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_seeds_that_agree_count_as_their_encoder_alone(seeds: int) -> None:
+    """Worked out by hand: A is right on every item with 3 of 5 encoders, B with none.
+
+    The mean of five drawn encoders is then a fifth of a binomial (5, 0.6) number, whose 2.5% and 97.5%
+    quantiles are 1 and 5. Pooled, 20 runs would give 8 and 16 of 20: half the width.
+    """
+    a = [np.full((seeds, 30), encoder < 3) for encoder in range(5)]
+    b = [np.zeros((1, 30), dtype=bool)] * 5
+    found = paired_difference(a, b)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.6, 0.2, 1.0))
+
+
+def test_seeds_that_differ_widen_the_interval_of_several_encoders() -> None:
+    none = [np.zeros((1, 30), dtype=bool)] * 3
+    # Every encoder's mean is one half; only its two seeds differ.
+    found = paired_difference([np.repeat([[True], [False]], 30, axis=1)] * 3, none)
+    assert found.mean == 0.5
+    assert found.low < 0.25 and found.high > 0.75
+
+
+def test_an_encoder_with_fewer_runs_weighs_as_much() -> None:
+    a = [np.ones((1, 10), dtype=bool), np.zeros((9, 10), dtype=bool)]
+    assert paired_difference(a, [np.zeros((1, 10), dtype=bool)] * 2).mean == 0.5
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -70,6 +96,6 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     for trial in range(60):
         a = rng.random((1, 300)) < 0.8
         b = rng.random((1, 300)) < 0.75
-        found = paired_difference(a, b, seed=trial)
+        found = paired_difference([a], [b], seed=trial)
         covered += found.low <= 0.05 <= found.high
     assert covered >= 50  # 57 expected

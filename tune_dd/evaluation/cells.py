@@ -109,8 +109,8 @@ def evaluate_cell(
     validation = {name: _on_selection(parts, name) for name in parts[0].rows}
     learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
     chosen = choose(
-        {name: _mean(validation[name].scores, plan.objective) for name in learned},
-        {name: _mean(validation[name].scores, OTHER_ACCURACY[plan.objective]) for name in learned},
+        {name: _estimate(validation[name], plan.objective).mean for name in learned},
+        {name: _estimate(validation[name], OTHER_ACCURACY[plan.objective]).mean for name in learned},
         len(parts[0].data.selection_y),
     )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
@@ -234,10 +234,6 @@ def _read_test(
     return read
 
 
-def _mean(scores: list[list[dict[str, float]]], metric: str) -> float:
-    return float(np.mean([run[metric] for runs in scores for run in runs]))
-
-
 def _by_class(scored: Scored, names: Sequence[str]) -> dict[str, float | None]:
     """Accuracy of the probe by class, mean over encoders."""
     columns = zip(*scored.per_class, strict=True)
@@ -265,11 +261,5 @@ def _plain(found: Estimate) -> dict[str, Any]:
 
 
 def _difference(chosen: Scored, other: Scored) -> dict[str, Any]:
-    seeds = max(len(hits) for hits in [*chosen.hits, *other.hits])
-    found = paired_difference(_all_runs(chosen, seeds), _all_runs(other, seeds))
+    found = paired_difference(chosen.hits, other.hits)
     return {**dataclasses.asdict(found), "verdict": found.verdict}
-
-
-def _all_runs(scored: Scored, seeds: int) -> Hits:
-    """(encoders * seeds, items); a row with one run per encoder counts it for each of the seeds."""
-    return np.concatenate([np.broadcast_to(hits, (seeds, hits.shape[1])) for hits in scored.hits])

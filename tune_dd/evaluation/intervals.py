@@ -1,7 +1,8 @@
 """Means with their uncertainty, and paired comparisons.
 
-An accuracy over seeds gets Student's t-interval. "A beats B" gets a paired bootstrap: both are scored on
-the same items with the same seeds, and it is the difference that is resampled.
+An accuracy over seeds (with several encoders, over the encoders' means) gets Student's t-interval. "A beats
+B" gets a paired bootstrap: both are scored on the same items with the same encoders and seeds, and it is
+the difference that is resampled.
 """
 
 from __future__ import annotations
@@ -84,29 +85,38 @@ class Difference:
         return f"{100 * self.mean:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
-def paired_difference(a: Hits, b: Hits, seed: int = 0) -> Difference:
-    """Paired bootstrap over items and seeds (Efron & Tibshirani, 1993, chapter 13).
+def paired_difference(a: Sequence[Hits], b: Sequence[Hits], seed: int = 0) -> Difference:
+    """Paired bootstrap over items, encoders, and the seeds of each encoder.
 
-    Items and seeds are drawn with replacement, each draw the same for both sides. A side with one
-    run, a control that does not depend on the seed, is paired with every run of the other.
+    Runs on one encoder resemble each other, so encoders are drawn with replacement first, then seeds
+    within each drawn one (Davison & Hinkley, "Bootstrap methods and their application", 1997, section
+    3.8). Items are drawn once for all. Every draw is the same for both sides. A side with one run on an
+    encoder, a control that does not depend on the seed, is paired with every run of the other.
 
     Args:
-        a, b: (seeds, items) hits, with as many items and as many seeds or one.
+        a, b: for each encoder (seeds, items) hits, with as many items and as many seeds or one.
         seed: of the resampling.
 
     Raises:
         ValueError: where the shapes do not pair.
     """
-    seeds = max(len(a), len(b))
-    if a.shape[1] != b.shape[1] or {len(a), len(b)} - {1, seeds}:
-        raise ValueError(f"hits of shapes {a.shape} and {b.shape} do not pair")
-    gap = a.astype(np.int8) - b.astype(np.int8)  # broadcasts to (seeds, items)
+    gaps = [_gap(ours, theirs) for ours, theirs in zip(a, b, strict=True)]
+    items = gaps[0].shape[1]
     rng = np.random.default_rng(seed)
     means = np.empty(BOOTSTRAP_SAMPLES)
     for sample in range(BOOTSTRAP_SAMPLES):
         # Item draws as counts: one weighted sum instead of a gather of seeds * items.
-        counts = rng.multinomial(gap.shape[1], np.full(gap.shape[1], 1 / gap.shape[1]))
-        per_seed = gap @ counts / gap.shape[1]  # (seeds,)
-        means[sample] = per_seed[rng.integers(seeds, size=seeds)].mean()
+        counts = rng.multinomial(items, np.full(items, 1 / items))
+        per_seed = [gap @ counts / items for gap in gaps]
+        drawn = [per_seed[encoder] for encoder in rng.integers(len(gaps), size=len(gaps))]
+        means[sample] = np.mean([runs[rng.integers(len(runs), size=len(runs))].mean() for runs in drawn])
     low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(float(gap.mean()), float(low), float(high))
+    return Difference(float(np.mean([gap.mean() for gap in gaps])), float(low), float(high))
+
+
+def _gap(a: Hits, b: Hits) -> NDArray[np.int8]:
+    """(seeds, items): 1 where A alone is right, -1 where B alone is."""
+    if a.shape[1] != b.shape[1] or {len(a), len(b)} - {1, max(len(a), len(b))}:
+        raise ValueError(f"hits of shapes {a.shape} and {b.shape} do not pair")
+    gap: NDArray[np.int8] = a.astype(np.int8) - b.astype(np.int8)
+    return gap
