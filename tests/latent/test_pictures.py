@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.latent.pictures import draw_classes, draw_map
+from trainables.latent.pictures import _short, draw_classes, draw_map
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("cat", "dog", "frog")
@@ -38,6 +39,12 @@ def test_colour_images_stand_in_the_row_of_their_class(tmp_path: Path) -> None:
     assert heights == sorted(heights)
     assert heights[0][1] < heights[1][0]
     assert heights[1][1] < heights[2][0]
+
+
+def test_long_names_keep_what_tells_them_apart() -> None:
+    names = [f"class number one hundred and {end}" for end in ("one", "two")]
+    assert [_short(name) for name in names] == ["class number …ndred and one", "class number …ndred and two"]
+    assert _short("black-throated diver") == "black-throated diver"
 
 
 def test_grey_floats_and_bytes_give_the_same_picture(tmp_path: Path) -> None:
@@ -92,6 +99,17 @@ def test_a_map_shows_every_class(tmp_path: Path, classes: int) -> None:
     hues = np.unique(coloured // 32, axis=0)
     assert len(coloured) > 500
     assert len(hues) >= 3
+
+
+def test_names_that_the_font_lacks_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    names = ("猫", "犬", "$\\frac$")
+    labels = np.array([0, 1, 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cats = grid(tmp_path / "a.png", np.zeros((3, 8, 8, 1), np.uint8), labels, names)
+        draw_map(tmp_path / "b.png", np.eye(9, 4)[:9], np.arange(9) % 3, np.eye(3, 4), labels, names, "A map")
+    dogs = grid(tmp_path / "c.png", np.zeros((3, 8, 8, 1), np.uint8), labels, ("犬", "犬", names[2]))
+    assert (cats != dogs).any()  # another name looks different
 
 
 def test_pyplot_stays_out() -> None:

@@ -5,6 +5,7 @@ Drawn on figures of their own, without pyplot: nothing here changes the caller's
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -28,7 +30,8 @@ MOST_LEGEND_ENTRIES = 20
 """With more classes, names stand on the map instead of in a legend."""
 _CELL_INCHES = 0.6
 _DPI = 120
-_LONGEST_LABEL = 18
+_LONGEST_LABEL = 28
+_LONGEST_ON_MAP = 19  # where names stand close to each other
 
 
 def draw_classes(
@@ -180,7 +183,13 @@ def _write_names(axes: Axes, plane: Floats, labels: Labels, class_names: Sequenc
             x, y = np.median(members, axis=0)
             box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
             axes.annotate(
-                _short(name), (x, y), (0, -9), textcoords="offset points", fontsize=6, ha="center", bbox=box
+                _short(name, _LONGEST_ON_MAP),
+                (x, y),
+                (0, -9),
+                textcoords="offset points",
+                fontsize=6,
+                ha="center",
+                bbox=box,
             )
 
 
@@ -217,5 +226,16 @@ def _as_unit_floats(images: NDArray[np.generic]) -> Floats:
     return np.clip(images.astype(np.float32), 0.0, 1.0)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
+def _short(name: str, longest: int = _LONGEST_LABEL) -> str:
+    """Cut in the middle: names of many classes often begin alike, or end so.
+
+    What the font lacks stands as its number, and no dollar begins a formula.
+    """
+    known, half = _drawn_characters(), (longest - 1) // 2
+    name = "".join(c if ord(c) in known else f"U+{ord(c):04X} " for c in name).strip()
+    return (name if len(name) <= longest else f"{name[:half]}…{name[-half:]}").replace("$", r"\$")
+
+
+@functools.cache
+def _drawn_characters() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
