@@ -22,9 +22,12 @@ from typing import Any, NoReturn, Protocol
 
 from trainables.errors import InputError
 from trainables.schema import check_value, flag_name, value_type
+from trainables.whole_files import NO_ROOM
 
 _WORDS = {int: "a whole number", float: "a number", str: "text"}
 _EXAMPLES = {int: "10", float: "0.05"}
+_NEAR = 0.65
+"""How much alike (see :mod:`difflib`) a flag must be to be suggested; both begin with dashes."""
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -117,12 +120,10 @@ class FlagParser(argparse.ArgumentParser):
             help=shown,
         )
 
-    def add_word(self, name: str, help: str, *, optional: bool = False) -> None:
+    def add_word(self, name: str, help: str) -> None:
         """Add a word that is given without a flag, such as a results folder."""
         self._defaults_by_name[name] = None
-        self.add_argument(
-            name, metavar=name.upper(), nargs="?" if optional else None, help=help.replace("%", "%%")
-        )
+        self.add_argument(name, metavar=name.upper(), help=help.replace("%", "%%"))
 
     def parse(self, argv: Sequence[str] | None = None) -> Flags:
         """Read a command line (``sys.argv`` without one), or leave with one line and exit code 2."""
@@ -153,7 +154,7 @@ class FlagParser(argparse.ArgumentParser):
             return f"'{word}' is one word too many: see {self.prog} --help."
         flag = word.partition("=")[0]
         known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-        close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
+        close = difflib.get_close_matches(flag, known, n=1, cutoff=_NEAR)
         remedy = f"did you mean {close[0]}?" if close else f"see {self.prog} --help."
         return f"{flag} is not a flag of this command: {remedy}"
 
@@ -220,9 +221,9 @@ class Main(Protocol):
 def main_guard(main: Main) -> Main:
     """Wrap a verb's ``main`` so that it returns an exit code, whatever ends it on purpose.
 
-    Unusable input gives one line and 2, Ctrl-C one line and 130, and a reader of our output that went
-    away (``| head``) the 141 that a shell reports for it. Warnings take one line. Defects keep their
-    traceback.
+    Unusable input gives one line and 2, a disk that fills one line and 1, Ctrl-C one line and 130, and a
+    reader of our output that went away (``| head``) the 141 that a shell reports for it. Warnings take one
+    line. Defects keep their traceback.
     """
     command = f"tune-dd {Path(inspect.getfile(main)).stem}"
 
@@ -244,6 +245,12 @@ def main_guard(main: Main) -> Main:
             # The interpreter flushes stdout once more as it leaves, and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            place = f" of {error.filename}" if error.filename else ""
+            print(f"{command}: the disk{place} is full: make room and run it again.", file=sys.stderr)
+            return 1
 
     return guarded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -135,6 +136,8 @@ def test_defaults_and_fields_may_differ_by_verb(capsys: pytest.CaptureFixture[st
     [
         (InputError("it is so", "must be otherwise", "change it"), 2,
          "tune-dd test_flags: it is so, but must be otherwise: change it.\n"),
+        (OSError(errno.ENOSPC, "No space left", "/a/b"), 1,
+         "tune-dd test_flags: the disk of /a/b is full: make room and run it again.\n"),
         (KeyboardInterrupt(), 130, "\ntune-dd test_flags: interrupted.\n"),
     ],
 )  # fmt: skip
@@ -149,12 +152,13 @@ def test_the_guard_turns_ends_into_codes(
     assert capsys.readouterr().err == line
 
 
-def test_the_guard_lets_defects_through() -> None:
+@pytest.mark.parametrize("raised", [ZeroDivisionError(), FileNotFoundError(errno.ENOENT, "gone")])
+def test_the_guard_lets_defects_through(raised: Exception) -> None:
     @main_guard
     def main(argv: Sequence[str] | None) -> int:
-        raise ZeroDivisionError
+        raise raised
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(raised)):
         main([])
 
 

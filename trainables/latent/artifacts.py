@@ -7,7 +7,6 @@ it anywhere, with torch and nothing else.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -19,12 +18,16 @@ import torch
 
 from trainables.errors import InputError
 from trainables.latent.distilled_set import DistilledSet
+from trainables.whole_files import whole_file
 
 SCHEMA_VERSION = 1
 """Raised when a file of the former version can no longer be read as it stands."""
 
 ARTIFACTS_FILE = "distillation_artifacts.pt"
 _KIND = "tune-dd latent distillation"
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, KeyError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Artifacts:
 
 
 def save_artifacts(path: Path, artifacts: Artifacts) -> None:
-    """Write the file whole or not at all: a temporary name beside it, synced, then renamed.
+    """Write the file whole or not at all.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -61,15 +64,8 @@ def save_artifacts(path: Path, artifacts: Artifacts) -> None:
         "provenance": artifacts.provenance,
         "prototype_state": artifacts.prototype_state,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as stream:
+        torch.save(content, stream)
 
 
 def _plain_set(distilled: DistilledSet) -> dict[str, Any]:
@@ -117,8 +113,10 @@ def load_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist", "it must be a file", "check the path") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, KeyError) as error:
-        reason = str(error).partition("\n")[0][:120]
+    except _UNREADABLE as error:
+        # What torch says of a file that is no pickle of tensors is a page on how to trust it all the same.
+        foreign = isinstance(error, pickle.UnpicklingError)
+        reason = "it was written otherwise" if foreign else str(error).partition("\n")[0][:120]
         raise InputError(
             f"{path} cannot be opened ({reason})",
             "it must be an undamaged file of tensors and plain values",

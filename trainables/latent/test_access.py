@@ -26,6 +26,7 @@ from trainables.latent.feature_files import check_same_features
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.minibatches import in_order, read_items, to_images
 from trainables.latent.pool import Pool
+from trainables.whole_files import NO_ROOM
 
 _BATCH = 256
 
@@ -59,6 +60,7 @@ def open_test_latents(
 
     Raises:
         InputError: the log cannot be written, or the test data are missing or unusable.
+        OSError: the log's disk is full.
     """
     latents = prepare_latents(data, encoder, cache, report)
     _write_down(log, data, latents, reason)
@@ -98,13 +100,20 @@ def _write_down(log: Path, data: DataConfig, latents: LatentData, reason: str) -
         "data_fingerprint": latents.provenance["data_fingerprint"],
         "key": latents.key,
     }
+    before = None
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as stream:
+            before = stream.tell()
             stream.write(json.dumps(line) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
+        if before is not None:  # no half line stays
+            os.truncate(log, before)
+        if error.errno in NO_ROOM:
+            error.filename = error.filename or str(log)
+            raise
         raise InputError(
             f"the log of test accesses {log} cannot be written ({error.strerror})",
             "test data are read only after the access is written down",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.whole_files import NO_ROOM, whole_file
 from tune_dd import __version__
 
 SUMMARY_FILE = "experiment_summary.json"
@@ -30,7 +31,7 @@ SUMMARY_SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]*")
 _LONGEST_NAME = 120  # file systems allow 255 bytes, and temporary names are longer than the final ones
 _PROBE_BYTES = 1 << 20
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_STORAGE_ERRORS = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn")
 
 
@@ -84,7 +85,7 @@ def check_writable(flag: str, folder: Path) -> None:
         raise InputError(
             f"{flag} is {folder} ({error.strerror})",
             "files must be writable there",
-            "make room or give another folder",
+            "make room or give another folder" if error.errno in NO_ROOM else "give another folder",
         ) from error
 
 
@@ -138,15 +139,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         ValueError: for NaN and infinities, which JSON does not have.
     """
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as stream:
+        stream.write(text.encode())
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
