@@ -56,6 +56,10 @@ DISTILL = [
     Case(
         "--custom-train-dir images", "--custom-train-dir is given with --dataset digits", broken_data.images
     ),
+    Case("--custom-test-dir images", "--custom-test-dir is given with --dataset digits"),
+    Case("--override-image-size 16", "--override-image-size is given with --dataset digits"),
+    Case(f"{CUSTOM} --features-train f.npz", "--features-train is given with --dataset custom"),
+    Case("--dataset cifar10 --features-test f.npz", "--features-test is given with --dataset cifar10"),
     Case(CUSTOM, "images cannot be read.*No such file"),
     Case(CUSTOM, "images", broken_data.empty_folder),
     Case(CUSTOM, "emu", broken_data.empty_class),

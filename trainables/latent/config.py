@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.schema import check_options, from_flat, option, refuse_unknown
+from trainables.schema import check_options, flag_name, from_flat, option, refuse_unknown
 
 DATASETS = ("digits", "cifar10", "cifar100", "custom", "features")
 BACKBONES = ("conv", "resnet18", "vit_b_16", "identity")
 METHODS = ("implicit", "unrolled", "gradient_matching", "kernel_ridge")
 LABEL_TRACKS = ("hard", "soft")
 INITIALISATIONS = ("random", "herding", "kmeans")
+
+DATASET_OF = {
+    "custom_train_dir": "custom",
+    "custom_test_dir": "custom",
+    "override_image_size": "custom",
+    "features_train": "features",
+    "features_test": "features",
+}
+"""Settings that one data set alone takes."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +72,13 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        for dataset, flag, value in (
-            ("custom", "--custom-train-dir", self.custom_train_dir),
-            ("features", "--features-train", self.features_train),
-        ):
-            if self.dataset == dataset and value is None:
+        for dataset, needed in (("custom", "custom_train_dir"), ("features", "features_train")):
+            if self.dataset == dataset and getattr(self, needed) is None:
+                flag = flag_name(needed)
                 raise InputError(f"{flag} is not given", f"--dataset {dataset} needs it", f"add {flag} PATH")
-            if self.dataset != dataset and value is not None:
+        for setting, dataset in DATASET_OF.items():
+            if self.dataset != dataset and getattr(self, setting) is not None:
+                flag = flag_name(setting)
                 raise InputError(
                     f"{flag} is given with --dataset {self.dataset}",
                     f"it is read for --dataset {dataset} only",
