@@ -4,8 +4,10 @@
 
 Runs ``tune-dd search`` as a process of its own with the flags given here, 32 configurations unless
 they say otherwise, and follows all its processes: driver, Ray's daemons, trial workers. CPU seconds are
-those of whole processes, imports included. The encoder's are left out of the figures per trial; what
-the former grid would have spent on it, which trained it for every point, is set beside them.
+those of whole processes, imports included. Worker time is given twice: from the start of the process,
+imports included, and from the moment it is ready for its first trial. The encoder's seconds are left out
+of the figures per trial; what the former grid would have spent on it, which trained it for every point, is
+set beside them.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Process:
     name: str = ""
     cpu_s: float = 0.0
     is_worker: bool = False
+    first_seen: float = field(default_factory=time.monotonic)
     worker_from: float | None = None
     seen: float = 0.0
     peak_rss_mb: float = 0.0
@@ -108,17 +111,19 @@ def report(summary: dict[str, object], tree: Tree, wall_s: float) -> None:
     encoder_cpu = timings["encoders_driver_cpu_s"]
     trial_cpu = sum(trial["cpu_s"] for trial in trials)
     busy = sum(trial["busy_s"] for trial in trials)
-    alive = sum(process.seen - (process.worker_from or 0.0) for process in workers)
+    alive = sum(process.seen - process.first_seen for process in workers)
+    ready = sum(process.seen - (process.worker_from or 0.0) for process in workers)
     without = total_cpu - encoder_cpu
     count = len(trials)
     figures = {
         "trials": f"{count}, {wall_s:.0f} s in all, {timings['trials_wall_s']:.0f} s of them Ray's",
         "CPU s in all, encoder left out": f"{without:.1f}, {without / count:.2f} a trial",
-        "  of the trials themselves": f"{trial_cpu:.1f}, {trial_cpu / count:.2f} a trial",
+        "  of the trials themselves": f"{trial_cpu:.1f}, {trial_cpu / count:.2f} a trial, {trial_cpu / worker_cpu:.0%} of the workers'",
         "  of the workers beside them": f"{worker_cpu - trial_cpu:.1f} in {len(workers)} workers",
         "  of the driver": f"{driver_cpu - encoder_cpu:.1f}",
         "  of Ray's daemons": f"{total_cpu - driver_cpu - worker_cpu:.1f}",
         "worker time inside trials": f"{busy / alive:.0%} of {alive:.0f} s",
+        "  without start and imports": f"{busy / ready:.0%} of {ready:.0f} s",
         "peak RSS of a worker": f"{max(process.peak_rss_mb for process in workers):.0f} MB",
         "encoder CPU s, trained once": f"{encoder_cpu:.1f}",
     }
