@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_without_a_log_nothing_is_read(make_images: MakeImages, tmp_path: Path) 
             reason="",
         )
     assert len(list((tmp_path / "cache" / "images").iterdir())) == 1  # the training part alone
+
+
+def test_a_log_on_a_full_disk_keeps_no_half_line(small_disk: Callable[[str], Path], tmp_path: Path) -> None:
+    disk = small_disk("64k")
+    log = disk / "log"
+    whole = b'{"reason": "an earlier one"}\n' * 140  # within a block, whose rest is too small for a line
+    log.write_bytes(whole)
+    with pytest.raises(OSError, match="No space left"), (disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(1 << 12))
+    with pytest.raises(OSError, match=f"No space left.*{log}"):
+        open_test_latents(
+            DataConfig(), EncoderConfig(ae_epochs=1), tmp_path / "cache", print, log=log, reason="a full disk"
+        )
+    assert log.read_bytes() == whole
 
 
 def test_features_are_standardised_as_the_training_part_was(tmp_path: Path) -> None:
