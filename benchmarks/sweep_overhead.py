@@ -118,7 +118,8 @@ def report(summary: dict[str, object], tree: Tree, wall_s: float) -> None:
     figures = {
         "trials": f"{count}, {wall_s:.0f} s in all, {timings['trials_wall_s']:.0f} s of them Ray's",
         "CPU s in all, encoder left out": f"{without:.1f}, {without / count:.2f} a trial",
-        "  of the trials themselves": f"{trial_cpu:.1f}, {trial_cpu / count:.2f} a trial, {trial_cpu / worker_cpu:.0%} of the workers'",
+        "  of the trials themselves": f"{trial_cpu:.1f}, {trial_cpu / count:.2f} a trial",
+        "  their share of the workers'": f"{trial_cpu / worker_cpu:.0%}",
         "  of the workers beside them": f"{worker_cpu - trial_cpu:.1f} in {len(workers)} workers",
         "  of the driver": f"{driver_cpu - encoder_cpu:.1f}",
         "  of Ray's daemons": f"{total_cpu - driver_cpu - worker_cpu:.1f}",

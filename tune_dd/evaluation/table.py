@@ -7,6 +7,7 @@ from typing import Any
 
 from trainables.latent.controls import FULL_DATA
 from tune_dd.evaluation.intervals import Difference, Estimate
+from tune_dd.runs.score_table import aligned
 
 HEADINGS = ("", "validation", "test", "round trip (test)", "chosen minus this (test)", "CPU s", "kB")
 
@@ -25,12 +26,7 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
     heading = f"{cell['cell']}: {seeds} fresh seeds, {encoders} encoder{'s' * (encoders > 1)}, {items}"
     learned = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "learned"]
     controls = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "control"]
-    lines = [list(HEADINGS), *learned, *controls]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
+    text = aligned([list(HEADINGS), *learned, *controls])
     rule = "-" * max(map(len, text))
     return "\n".join([heading, text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]])
 

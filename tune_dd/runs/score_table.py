@@ -1,9 +1,8 @@
-"""Tables of scores for a terminal."""
+"""Tables for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
 
 Scores = Mapping[str, float]
 
@@ -27,20 +26,32 @@ def score_tables(tables: Mapping[str, Mapping[str, Scores]], columns: Sequence[s
         tables: heading -> method -> its scores.
         columns: keys of :data:`COLUMNS` to show.
     """
-    blocks = []
+    lines: list[list[str]] = []
     for heading, rows in tables.items():
-        lines = [[heading, *(COLUMNS[column] for column in columns)]]
+        if lines:
+            lines.append([""] * (1 + len(columns)))
+        lines.append([heading, *(COLUMNS[column] for column in columns)])
         lines += [
             [name, *(_cell(column, scores.get(column)) for column in columns)]
             for name, scores in rows.items()
         ]
-        blocks.append(lines)
-    widths = [max(map(len, column)) for column in zip(*chain.from_iterable(blocks), strict=True)]
-    return "\n\n".join("\n".join(_line(cells, widths) for cells in lines) for lines in blocks)
+    return "\n".join(aligned(lines))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]).rstrip()
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Rows of equally many cells as lines whose columns stand under each other.
+
+    Args:
+        left: columns that are flush left, such as names; the others, mostly numbers, are flush right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _cell(column: str, value: float | None) -> str:
