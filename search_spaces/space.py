@@ -23,16 +23,12 @@ class SpaceContext:
 
     Attributes:
         methods: the methods among which it may choose.
-        labels: the label track, ``hard`` or ``soft``.
-        m_per_class: prototypes per class of the cell.
         has_decoder: whether latents can be decoded, so that there is a round trip.
         objective: the score that is maximised.
         fixed: settings that were given by hand; the space must not propose others.
     """
 
     methods: tuple[str, ...]
-    labels: str = "hard"
-    m_per_class: int = 10
     has_decoder: bool = True
     objective: str = "probe_accuracy"
     fixed: Mapping[str, Any] = field(default_factory=dict)

@@ -13,20 +13,17 @@ from search_spaces.outline import outline
 from trainables.latent.config import METHODS, LatentConfig
 
 CONTEXTS = [
-    SpaceContext(methods=methods, labels=labels, m_per_class=m, has_decoder=decoder, objective=objective)
-    for methods, labels, m, (decoder, objective) in itertools.product(
+    SpaceContext(methods=methods, has_decoder=decoder, objective=objective)
+    for methods, (decoder, objective) in itertools.product(
         [METHODS, ("unrolled",)],
-        ["hard", "soft"],
-        [1, 10],
         [(True, "probe_accuracy"), (True, "roundtrip_accuracy"), (False, "probe_accuracy")],
     )
 ]
 
 
 def parse(settings: dict[str, object], context: SpaceContext) -> LatentConfig:
-    own = {"labels": context.labels, "m_per_class": context.m_per_class}
     data = {} if context.has_decoder else {"dataset": "features", "features_train": "f.npz"}
-    return LatentConfig.parse({**settings, **own, **data, **context.fixed})
+    return LatentConfig.parse({**settings, **data, **context.fixed})
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from search_spaces import SPACES, SpaceContext
 from trainables.errors import InputError
+from trainables.latent.cache import default_cache
 from trainables.latent.config import (
     BACKBONES,
+    DATASET_OF,
     DATASETS,
     LABEL_TRACKS,
     METHODS,
@@ -32,14 +35,7 @@ OWN_SETTINGS = frozenset(
     {"dataset", "backbone", "encoder_seed", "seed", "m_per_class", "method", "labels", "threads"}
 )
 
-# Settings that one data set alone takes, and the encoders that take --weights.
-DATASET_OF = {
-    "custom_train_dir": "custom",
-    "custom_test_dir": "custom",
-    "override_image_size": "custom",
-    "features_train": "features",
-    "features_test": "features",
-}
+# The encoders that take --weights.
 PRETRAINED = ("resnet18", "vit_b_16")
 
 
@@ -173,6 +169,11 @@ class SweepConfig:
         return self.backbones or (("identity",) if dataset == "features" else ("conv",))
 
     @property
+    def cache_folder(self) -> Path:
+        """Where encoders and latents are kept, absolute."""
+        return Path(self.cache).expanduser().absolute() if self.cache else default_cache()
+
+    @property
     def early_stopping(self) -> bool:
         """Whether short runs are compared and the worse ones stopped."""
         return (self.scheduler or ("none" if self.searcher == "grid" else "asha")) == "asha"
@@ -182,8 +183,6 @@ class SweepConfig:
         distill = {f.name for f in dataclasses.fields(DistillConfig)}
         return SpaceContext(
             methods=self.methods,
-            labels=self.labels,
-            m_per_class=cell.m_per_class,
             has_decoder=cell.backbone != "identity",
             objective=self.objective,
             fixed={name: value for name, value in self.settings.items() if name in distill},
