@@ -20,6 +20,9 @@ TEST_DOOR = "trainables.latent.test_access"
 # Who may import or name what: test data are reached through evaluate, and through nothing else.
 ONLY = {
     "load_test_pool": {TEST_DOOR},
+    # These two load test items as well, where they are told to.
+    "load_custom_images": {"trainables.latent.datasets", "trainables.latent.custom_images"},
+    "load_features": {"trainables.latent.datasets"},
     TEST_DOOR: {"tune_dd.evaluation.cells"},
     "tune_dd.evaluation.cells": {"tune_dd.evaluate"},
 }
@@ -112,6 +115,7 @@ def test_the_door_to_test_data_exists() -> None:
     files = module_files(ROOT)
     assert {TEST_DOOR, "tune_dd.evaluation.cells", "tune_dd.evaluate"} <= set(files)
     assert "load_test_pool" in files[TEST_DOOR].read_text()
+    assert {"load_custom_images", "load_features"} <= names(files["trainables.latent.datasets"])
 
 
 BAD = {
@@ -145,6 +149,16 @@ BAD = {
         "tune_dd/evaluation/cells.py",
         "from trainables.latent.datasets import load_test_pool",
         "tune_dd.evaluation.cells imports load_test_pool",
+    ),
+    "the sweep loads test images": (
+        "tune_dd/search.py",
+        "from trainables.latent.custom_images import load_custom_images",
+        "tune_dd.search imports load_custom_images",
+    ),
+    "a trial loads test features": (
+        "trainables/trial.py",
+        "from trainables.latent import feature_files\nfeature_files.load_features(test=True)",
+        "trainables.trial imports load_features",
     ),
     "as an attribute": (
         "trainables/latent/a.py",
