@@ -8,9 +8,9 @@ from shlex import quote
 from typing import Any
 
 from trainables.errors import InputError, nearest_name
-from trainables.latent.cache import default_cache
 from tune_dd.runs.folder import read_json
-from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SCHEMA, SWEEP_SUMMARY_FILE
+from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SCHEMA, SWEEP_SUMMARY_FILE, sweep_around
+from tune_dd.sweeps.settings import SweepConfig
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""
@@ -31,7 +31,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} holds no {SWEEP_SUMMARY_FILE}",
             "a sweep's folder has one once the sweep has ended",
-            _resume(folder),
+            _resume(folder) if (folder / SWEEP_FILE).exists() else _name_a_sweep(folder),
         )
     try:
         summary = read_json(folder / SWEEP_SUMMARY_FILE, "a sweep's summary")
@@ -46,20 +46,41 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def _name_a_sweep(folder: Path) -> str:
+    around = sweep_around(folder)
+    return f"give {around}" if around else "give the folder of a sweep, results/NAME"
+
+
 def _resume(folder: Path) -> str:
     return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(str(folder.parent))}"
 
 
-def cache_of(summary: Summary) -> Path:
-    """The cache folder that the sweep used."""
-    named = summary["config"]["cache"]
-    return Path(named).expanduser().absolute() if named else default_cache()
+def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], Path]:
+    """What a verb after a search starts with.
+
+    Args:
+        results: the sweep's folder, as the user gave it.
+        cache: the value of ``--cache``; ``None`` for the folder that the sweep used.
+
+    Returns:
+        The sweep's folder, its summary, and the cache folder.
+
+    Raises:
+        InputError: as :func:`read_summary`.
+    """
+    folder = Path(results).expanduser().absolute()
+    summary = read_summary(folder)
+    if cache is None:
+        return folder, summary, SweepConfig.from_json(summary["config"]).cache_folder
+    return folder, summary, Path(cache).expanduser().absolute()
 
 
 def no_scores(summary: Summary, purpose: str) -> InputError:
-    """What to say of a sweep in which no trial got as far as a score."""
+    """What to say of a sweep in which no trial ended with a score."""
+    reported = sum(len(cell["under_way"]) for cell in summary["cells"])
+    so_far = f" ({reported} unfinished ones have scores so far)" if reported else ""
     return InputError(
-        f"the sweep {summary['name']} has no trial that reported a score",
+        f"the sweep {summary['name']} has no trial that ended with a score{so_far}",
         f"there must be one to {purpose}",
         f"finish it first: tune-dd search --resume --name {summary['name']}",
     )

@@ -25,6 +25,7 @@ from tune_dd.sweeps.settings import Cell, SweepConfig
 SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
+SPLITS_FOLDER = "splits"
 SWEEP_SCHEMA = 1
 """Raised when a reader of the former version would misread the files."""
 
@@ -35,6 +36,11 @@ Encoder = tuple[str, str, int]
 def sweep_path(storage: str, name: str) -> Path:
     """The folder of a sweep, absolute."""
     return Path(storage).expanduser().absolute() / name
+
+
+def sweep_around(place: Path) -> Path | None:
+    """The sweep's folder in which ``place`` lies, if it lies in one."""
+    return next((parent for parent in place.absolute().parents if (parent / SWEEP_FILE).exists()), None)
 
 
 def write_sweep(folder: Path, config: SweepConfig, data: Mapping[Encoder, Mapping[str, Any]]) -> None:
@@ -63,10 +69,12 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("it holds no names")
     except OSError as error:
+        around = sweep_around(folder)
         raise InputError(
             f"{flag} names {folder}, where no sweep is ({error.strerror})",
             f"a sweep's folder holds {SWEEP_FILE}",
-            "check --name and --storage",
+            "check --name and --storage"
+            + (f"; the sweep {around.name} lies in --storage {around.parent}" if around else ""),
         ) from error
     except ValueError as error:
         raise InputError(
@@ -149,9 +157,10 @@ TIMINGS = ("cpu_s", "optimise_cpu_s")
 
 
 def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[TrialRecord]:
-    """A cell's trials, best first.
+    """A cell's trials that have ended with a score, best first.
 
     Completed ones come before those that were stopped early, whose scores are not their last word.
+    Unfinished trials have no place in it: what they have is a score on the way (see :func:`under_way`).
     Equal scores, which are common on small selection halves, are ranked by the other accuracy.
     """
     other = "roundtrip_accuracy" if objective == "probe_accuracy" else "probe_accuracy"
@@ -164,6 +173,12 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[
         rankable,
         key=lambda r: (r.status != "completed", -r.scores[objective], -r.scores[other], r.trial_id),
     )
+
+
+def under_way(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[TrialRecord]:
+    """A cell's unfinished trials that have reported, the best so far first."""
+    found = [record for record in records if record.cell == cell and record.status is None and record.scores]
+    return sorted(found, key=lambda record: (-record.scores[objective], record.trial_id))
 
 
 def summarise(
@@ -190,6 +205,9 @@ def summarise(
                 **_cell_fields(cell),
                 "best": ranked[0].trial_id if ranked else None,
                 "ranking": [record.trial_id for record in ranked],
+                "under_way": [
+                    record.trial_id for record in under_way(records.values(), cell, config.objective)
+                ],
                 "controls": {name: dict(scores) for name, scores in controls.get(cell, {}).items()},
             }
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, TextIO
 
+from tune_dd.runs.score_table import aligned
 from tune_dd.sweeps.live_display import clock, percent
 from tune_dd.sweeps.runner import SweepOutcome
 
@@ -44,16 +45,19 @@ def print_outcome(outcome: SweepOutcome) -> int:
 
 
 def print_summary(summary: Mapping[str, Any], stream: TextIO) -> None:
-    """One table per cell: the best trials, then the controls, which are not ranked."""
+    """One table per cell: the best trials, then what is not ranked: the unfinished trial that is best so far,
+    and the controls."""
     trials = {trial["trial_id"]: trial for trial in summary["trials"]}
     for cell in summary["cells"]:
         shown = [
             name for name in _ACCURACIES if name != "roundtrip_accuracy" or cell["backbone"] != "identity"
         ]
         rows = [["trial", "method", *(_ACCURACIES[name] for name in shown), "gap", "CPU s", "bytes", ""]]
-        for trial_id in cell["ranking"][:SHOWN_PER_CELL]:
+        for trial_id in cell["ranking"][:SHOWN_PER_CELL] + cell["under_way"][:1]:
             trial = trials[trial_id]
             note = "" if trial["status"] == "completed" else trial["status"].replace("_", " ")
+            if trial["status"] == "unfinished":
+                note += f", after {trial['iterations']} iterations"
             rows.append(
                 _row(trial_id, trial["config"]["method"], trial["scores"], shown, trial["cpu_s"], note)
             )
@@ -63,10 +67,10 @@ def print_summary(summary: Mapping[str, Any], stream: TextIO) -> None:
         ]
         points = f"{cell['m_per_class']} {'point' if cell['m_per_class'] == 1 else 'points'} per class"
         print(f"\n{cell['dataset']}, {cell['backbone']} encoder, seed {cell['seed']}, {points}", file=stream)
-        for line in _aligned(rows + controls):
+        for line in aligned(rows + controls, left=(0, 1, len(rows[0]) - 1)):
             print(f"  {line}", file=stream)
         if not cell["ranking"]:
-            print("  no trial gave a result", file=stream)
+            print("  no trial has ended with a score", file=stream)
     failed = [trial for trial in summary["trials"] if trial["status"] == "failed"]
     for trial in failed[:SHOWN_PER_CELL]:
         print(f"\ntrial {trial['trial_id']} failed: {trial['reason']}", file=stream)
@@ -88,18 +92,6 @@ def _row(
         f"{scores['size_bytes']:,.0f}",
         note,
     ]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            word.ljust(width) if place < 2 or place == len(row) - 1 else word.rjust(width)
-            for place, (word, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def _print_next(outcome: SweepOutcome) -> None:

@@ -1,0 +1,73 @@
+"""The ranking and what stands beside it: trials that have ended, and trials that have not."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from trainables.errors import InputError
+from tune_dd.sweeps.finished import no_scores, read_summary
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.results import ranking, summarise, write_sweep
+from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.tables import print_summary
+
+CONFIG = SweepConfig(name="s", prototypes=(10,))
+[CELL] = CONFIG.cells
+
+
+def trial(trial_id: str, status: str | None, *values: float) -> TrialRecord:
+    reports = {
+        number: {
+            "probe_accuracy": value, "roundtrip_accuracy": 0.5, "gap_to_full": 0.1, "size_bytes": 8.0
+        }
+        for number, value in enumerate(values, 1)
+    }  # fmt: skip
+    return TrialRecord(trial_id, CELL, {}, {"method": "implicit"}, reports, status=status)
+
+
+def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> None:
+    records = [
+        trial("0", "completed", 0.1, 0.6),
+        trial("1", "stopped_early", 0.9),
+        trial("2", None, 0.2, 0.95),
+        trial("3", None, 0.97, 0.3),
+        trial("4", None),
+        trial("5", "failed", 0.99),
+        trial("6", "completed", 0.7),
+    ]
+    assert [record.trial_id for record in ranking(records, CELL, "probe_accuracy")] == ["6", "0", "1"]
+    by_id = {record.trial_id: record for record in records}
+    summary = summarise(tmp_path, CONFIG, by_id, {}, {}, "time budget spent", {})
+    [cell] = summary["cells"]
+    assert (cell["best"], cell["ranking"], cell["under_way"]) == ("6", ["6", "0", "1"], ["2", "3"])
+    screen = io.StringIO()
+    print_summary(summary, screen)
+    rows = [line.split() for line in screen.getvalue().splitlines() if line.startswith("  ")][1:]
+    assert [row[0] for row in rows] == ["6", "0", "1", "2"]
+    assert rows[-1][-4:] == ["unfinished,", "after", "2", "iterations"]
+
+
+def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
+    summary = summarise(tmp_path, CONFIG, {"0": trial("0", None, 0.5)}, {}, {}, "time budget spent", {})
+    assert "no trial that ended with a score (1 unfinished ones have scores so far)" in str(
+        no_scores(summary, "evaluate")
+    )
+    screen = io.StringIO()
+    print_summary(summary, screen)
+    assert "no trial has ended with a score" in screen.getvalue()
+    assert "50.0%" in screen.getvalue()
+
+
+def test_a_folder_inside_a_sweep_is_led_back_to_it(tmp_path: Path) -> None:
+    inside = tmp_path / "s" / "tune"
+    inside.mkdir(parents=True)
+    with pytest.raises(InputError, match="give the folder of a sweep, results/NAME"):
+        read_summary(inside)
+    write_sweep(tmp_path / "s", CONFIG, {})
+    with pytest.raises(InputError, match=f"give {tmp_path / 's'}\\."):
+        read_summary(inside)
+    with pytest.raises(InputError, match="tune-dd search --resume --name s --storage"):
+        read_summary(tmp_path / "s")
