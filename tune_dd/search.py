@@ -92,7 +92,7 @@ def _config(flags: Flags) -> SweepConfig:
         if name in {f.name for f in dataclasses.fields(SweepConfig)}
     }
     if flags["resume"]:
-        from tune_dd.sweeps.runner import resumed_config
+        from tune_dd.sweeps.resuming import resumed_config
 
         said = {**own, **{name: value for name, value in settings.items() if name in flags.given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)

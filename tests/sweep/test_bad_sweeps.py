@@ -31,7 +31,7 @@ class Case:
 CASES = [
     Case("--methods implicit implicit", "--methods is implicit implicit.*each value once"),
     Case("--space latnt", "--space is 'latnt'.*did you mean 'latent'"),
-    Case("--proto-rl-lrs 0.1", "--proto-rl-lrs is not a flag"),
+    Case("--proto-rl-lrs 0.1", "--proto-rl-lrs is not a flag of this command: see tune-dd search --help"),
     Case("--searcher grid --warm-start old", "--warm-start is old with --searcher grid"),
     Case("--objective roundtrip_accuracy " + FEATURES, "--objective is roundtrip_accuracy.*no decoder"),
     Case("--backbones conv " + FEATURES, "--backbone is conv.*identity"),
@@ -41,6 +41,9 @@ CASES = [
     Case("--name=-x", "--name is '-x'"),
     Case("--name=", "--name is ''"),
     Case("--name old", "--name is old, and .* exists already.*--resume.*--warm-start"),
+    Case("--name new --storage results/old", "inside the sweep old.*give --storage .*results\\.$"),
+    Case("--resume --name tune --storage results/old", "where no sweep is.*the sweep old lies in --storage"),
+    Case("--storage /proc/x", "--storage is /proc/x.*: give another folder\\.$"),
     Case("--resume --name newer", "schema version 99"),
     Case("--resume --name old --prototypes 3", "--prototypes is 3 with --resume.*started with 1 10"),
     Case("--resume --name old --lr 0.5", "--lr is 0.5 with --resume.*started with"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def test_interrupted_sweep_ends_in_order_and_resumes(tmp_path: Path, number: sig
     folder = storage / "stopped"
     sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
     os.kill(sweep.pid, number)
-    text = sweeps.finish(sweep, log, code=130)
+    time.sleep(0.5)
+    assert "stopping; trials that run stay resumable" in log.read_text(), "told at once"
+    text = sweeps.finish(sweep, log, code=130, timeout_s=20)
     assert "interrupted after" in last_line(text)
     assert "Traceback" not in text
     states = [trial["status"] for trial in sweeps.summary(folder)["trials"]]

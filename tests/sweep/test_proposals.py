@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import SPACES
+from trainables.errors import InputError
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.proposals import CellStudy, MismatchError, Proposals
 from tune_dd.sweeps.settings import Cell, SweepConfig
@@ -26,6 +27,13 @@ def ended(
     return TrialRecord(trial_id, cell, params, {}, reports, status=status)
 
 
+def ended_in(config: SweepConfig, cell: Cell, params: dict[str, Any], *more: Any) -> TrialRecord:
+    """A trial with the settings that ``config`` gives it."""
+    record = ended("0", cell, params, *more)
+    record.settings |= config.trial_settings(cell, CellStudy(config, cell).replay(params)[1])
+    return record
+
+
 def worth(params: dict[str, Any]) -> float:
     """One method and a high learning rate are better."""
     method = params["method"]
@@ -38,6 +46,7 @@ def run(proposals: Proposals, numbers: range) -> list[TrialRecord]:
         proposal = proposals.propose(number, str(number))
         assert proposal is not None
         record = ended(str(number), proposal.cell, proposal.params, [0.1, worth(proposal.params)])
+        record.settings |= proposal.settings
         proposals.finish(str(number), record)
         records.append(record)
     return records
@@ -144,7 +153,8 @@ class TestWarmStart:
         config = sweep(prototypes=(10,), num_trials=20)
         old = run(Proposals(config), range(20))
         new = Proposals(config)
-        assert new.learn((record.cell, record) for record in old) == (20, [])
+        for record in old:
+            new.learn(record.cell, record)
         assert len(new.studies[config.cells[0]].trials) == 20
         known = [record.params for record in old]
         records = run(new, range(20))
@@ -156,31 +166,49 @@ class TestWarmStart:
         config = sweep(prototypes=(10,), num_trials=2, methods=("implicit",))
         cell, proposals = config.cells[0], Proposals(config)
         good = SPACES["latent"].good_points(config.context(cell))[0]
-        records = [
-            (cell, ended("0", cell, good, [0.5])),
-            (Cell("digits", "conv", 0, 7), ended("1", cell, good, [0.5])),
-            (cell, ended("2", cell, {**good, "implicit.lr": 9.0}, [0.5])),
-            (cell, ended("3", cell, {"method": "unrolled"}, [0.5])),
-            (cell, ended("4", cell, {**good, "implicit.other": 1}, [0.5])),
-            (cell, ended("5", cell, good, [], "failed")),
-        ]
-        known, reasons = proposals.learn(records)
-        assert known == 1
-        assert "no cell digits/conv/seed0/m7" in reasons[0]
-        assert "implicit.lr = 9.0 lies outside its range" in reasons[1]
-        assert "unrolled" in reasons[2]
-        assert "implicit.other" in reasons[3]
-        assert "no result" in reasons[4]
+        proposals.learn(cell, ended_in(config, cell, good, [0.5]))
+        for other, record, reason in [
+            (Cell("digits", "conv", 0, 7), ended("1", cell, good, [0.5]), "no cell digits/conv/seed0/m7"),
+            (cell, ended("2", cell, {**good, "implicit.lr": 9.0}, [0.5]), "implicit.lr = 9.0 lies outside"),
+            (cell, ended("3", cell, {"method": "unrolled"}, [0.5]), "unrolled"),
+            (cell, ended("4", cell, {**good, "implicit.other": 1}, [0.5]), "implicit.other"),
+            (cell, ended("5", cell, good, [], "failed"), "has not ended with a score"),
+        ]:
+            with pytest.raises(MismatchError, match=reason):
+                proposals.learn(other, record)
+        assert len(proposals.studies[cell].trials) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("proto_steps_base", 90), ("roundtrip_weight", 0.7), ("steps_per_iteration", 3)]
+    )
+    def test_other_fixed_settings_make_another_trial(self, name: str, value: float) -> None:
+        # Neither is searched in either sweep: the parameters alone look the same.
+        common = {"proto_steps_base": 60, "roundtrip_weight": 0.2}
+        old = sweep(prototypes=(10,), settings={**common, name: value})
+        new = sweep(prototypes=(10,), settings=common, cpus_per_trial=2)
+        cell, params = new.cells[0], SPACES["latent"].good_points(new.context(new.cells[0]))[0]
+        study = CellStudy(new, cell)
+        with pytest.raises(MismatchError, match=f"other --{name.replace('_', '-')}$"):
+            study.learn(ended_in(old, cell, params, [0.5]))
+        study.learn(ended_in(sweep(prototypes=(10,), settings=common), cell, params, [0.5]))
+        assert len(study.trials) == 1
 
     def test_stopped_trials_stay_stopped(self) -> None:
         config = sweep(prototypes=(10,), num_trials=2)
         study = CellStudy(config, config.cells[0])
         params = SPACES["latent"].good_points(study.context)[0]
-        study.learn(ended("0", config.cells[0], params, [0.2, 0.4], "stopped_early"))
+        study.learn(ended_in(config, config.cells[0], params, [0.2, 0.4], "stopped_early"))
         assert study.trials[0].state is TrialState.PRUNED
         assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.4}
 
     def test_mismatch_is_an_error_of_its_own(self) -> None:
         config = sweep(prototypes=(10,))
         with pytest.raises(MismatchError):
-            CellStudy(config, config.cells[0]).distributions({"method": "nothing"})
+            CellStudy(config, config.cells[0]).replay({"method": "nothing"})
+
+
+def test_journal_of_another_space_is_told_when_resuming() -> None:
+    config = sweep(prototypes=(10,), num_trials=2)
+    record = ended("00003", config.cells[0], {"method": "unrolled", "unrolled.gone": 1.0}, [0.5])
+    with pytest.raises(InputError, match=r"trial 00003 on record.*--warm-start test"):
+        Proposals(config).recall("00003", record.cell, record)

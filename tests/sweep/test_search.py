@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import Command
 from tests.sweep import sweeps
 from trainables.latent.artifacts import load_artifacts
+from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.resuming import resumed_config
+from tune_dd.sweeps.runner import run_sweep
+from tune_dd.sweeps.tables import print_outcome
 
 TINY = "--prototypes 2 --ae-epochs 2 --proto-steps-base 8 --steps-per-iteration 2".split()
 
@@ -41,6 +50,15 @@ def test_summary_holds_every_trial_and_the_controls(first: tuple[Path, str]) -> 
     assert artifacts.config == best["config"]
     assert artifacts.sets[best["config"]["method"]].x.shape[0] == 20
     assert (folder / "tensorboard" / cell["best"]).is_dir()
+
+
+def test_split_lies_beside_the_results(first: tuple[Path, str]) -> None:
+    folder, _ = first
+    with np.load(folder / "splits" / "digits" / "conv" / "seed0.npz") as split:
+        parts = [split[name] for name in ("train", "reward", "selection")]
+        digest = str(split["digest"])
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(1200))
+    assert digest == sweeps.summary(folder)["data"]["digits/conv/seed0"]["split_digest"]
 
 
 def test_screen_shows_results_and_next_steps_and_no_noise(first: tuple[Path, str]) -> None:
@@ -80,6 +98,38 @@ def test_warm_start_knows_the_old_trials(first: tuple[Path, str], command: Comma
     assert not any(trial["params"] in old for trial in sweeps.summary(second)["trials"])
 
 
+class _Filling(io.StringIO):
+    """A screen that fills a disk as soon as a line of the sweep is shown on it."""
+
+    def __init__(self, disk: Path) -> None:
+        super().__init__()
+        self.filler = disk / "filler"
+
+    def write(self, text: str) -> int:
+        if not self.filler.exists():
+            with self.filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+                while True:
+                    stream.write(bytes(1 << 12))
+        return super().write(text)
+
+
+def test_full_disk_outside_of_trials_is_one_line(
+    first: tuple[Path, str], small_disk: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = small_disk("48m")
+    shutil.copytree(first[0], disk / "first")
+    config = resumed_config(str(disk), "first", {})
+    screen = _Filling(disk)
+    outcome = run_sweep(config, resume=True, display=LiveDisplay(screen))
+    assert print_outcome(outcome) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.search(f"the disk of {disk}/first is full after 6 trials.*--resume --name first", line)
+    screen.filler.unlink()
+    resumed = run_sweep(config, resume=True, display=LiveDisplay(io.StringIO()))
+    assert resumed.state == "finished"
+    sweeps.check_each_trial_once(disk / "first", 6)
+
+
 def test_dry_run_tells_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
     done = command("search", "--dry-run", "--name", "planned", "--init", "random", "--prototypes", "3")
     assert done.returncode == 0, done.stderr
@@ -99,6 +149,14 @@ def test_time_budget_ends_a_sweep_in_order(command: Command, tmp_path: Path) -> 
     assert summary["state"] == "time budget spent"
     assert "unfinished" in {trial["status"] for trial in summary["trials"]}
     assert "The time budget is spent; the rest: tune-dd search --resume --name short" in done.stdout
+    # What was under way is shown with what it has, and has no place in the ranking.
+    by_id = {trial["trial_id"]: trial for trial in summary["trials"]}
+    [cell] = summary["cells"]
+    assert {by_id[trial]["status"] for trial in cell["under_way"]} == {"unfinished"}
+    assert not set(cell["under_way"]) & set(cell["ranking"])
+    best = cell["under_way"][0]
+    assert by_id[best]["scores"]["probe_accuracy"] > 0
+    assert re.search(rf"{best} .*unfinished, after {by_id[best]['iterations']} iterations", done.stdout)
 
 
 @pytest.mark.slow

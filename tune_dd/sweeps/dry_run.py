@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,12 @@ import optuna
 
 from search_spaces import SPACES
 from search_spaces.outline import outline
-from trainables.errors import InputError
-from trainables.latent.cache import default_cache
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import KIND, cached_key
 from trainables.seeds import derive_seed
 from tune_dd.sweeps.live_display import clock
-from tune_dd.sweeps.preflight import check_place, trials_at_a_time
+from tune_dd.sweeps.preflight import Plan, check_sweep
 from tune_dd.sweeps.proposals import Proposals, fixed_list
-from tune_dd.sweeps.ray_session import resources
 from tune_dd.sweeps.results import encoder_name, encoder_of
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
@@ -34,12 +33,29 @@ OTHER_TRIAL_S = 4.0
 def dry_run(config: SweepConfig) -> None:
     """Print all that can be said without starting anything.
 
+    Data that no sweep has read are read for the checks, and forgotten.
+
     Raises:
         InputError: as the sweep would.
     """
-    check_place(config, resume=False)
-    available = resources(config)
-    workers = trials_at_a_time(config, available)
+    with _view_of(config.cache_folder) as cache:
+        plan = check_sweep(config, resume=False, cache=cache, report=print, fetch=False)
+        _print_plan(config, plan)
+
+
+@contextlib.contextmanager
+def _view_of(cache: Path) -> Iterator[Path]:
+    """A temporary folder in which the cache's entries are found; what is written stays out of the cache."""
+    with tempfile.TemporaryDirectory(prefix="tune-dd-dry-run-") as view:
+        for entry in cache.glob("*/*"):
+            shown = Path(view) / entry.relative_to(cache)
+            if entry.is_dir():
+                shown.parent.mkdir(exist_ok=True)
+                shown.symlink_to(entry)
+        yield Path(view)
+
+
+def _print_plan(config: SweepConfig, plan: Plan) -> None:
     total = Proposals(config).total
     print(f"sweep {config.name}, not started (--dry-run)\n")
     for decoder in sorted({config.context(cell).has_decoder for cell in config.cells}, reverse=True):
@@ -52,8 +68,8 @@ def dry_run(config: SweepConfig) -> None:
     fitted = f"{config.cpus_per_trial} CPU" + ("s" if config.cpus_per_trial > 1 else "")
     if config.gpus_per_trial:
         fitted += f" and {config.gpus_per_trial:g} GPU"
-    print(f"\nresources\n  {workers} trials at a time with {fitted} each, of {available.cpus} CPUs")
-    _print_costs(config, total, workers)
+    print(f"\nresources\n  {plan.workers} trials at a time with {fitted} each, of {plan.available.cpus} CPUs")
+    _print_costs(config, plan, total)
 
 
 def _print_space(config: SweepConfig, cell: Cell) -> None:
@@ -106,33 +122,25 @@ def _words(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _print_costs(config: SweepConfig, total: int, workers: int) -> None:
+def _print_costs(config: SweepConfig, plan: Plan, total: int) -> None:
     print("\ncosts")
-    cache = Path(config.cache).expanduser() if config.cache else default_cache()
     seen = set()
     for cell in config.cells:
         if encoder_of(cell) in seen:
             continue
         seen.add(encoder_of(cell))
-        print(f"  encoder {encoder_name(*encoder_of(cell))}: {_encoder_state(config, cell, cache)}")
+        print(f"  encoder {encoder_name(*encoder_of(cell))}: {_encoder_state(config, cell, plan.cache)}")
     per_trial = sum(TRIAL_S.get(cell.dataset, OTHER_TRIAL_S) for cell in config.cells) / len(config.cells)
-    seconds = START_S + total * per_trial / workers
+    seconds = START_S + total * per_trial / plan.workers
     if config.time_budget_s is not None:
         seconds = min(seconds, START_S + config.time_budget_s)
     print(
-        f"  {total} trials of roughly {per_trial:.0f} s: about {clock(seconds)} on {workers} workers, "
+        f"  {total} trials of roughly {per_trial:.0f} s: about {clock(seconds)} on {plan.workers} workers, "
         "encoders not counted"
     )
 
 
 def _encoder_state(config: SweepConfig, cell: Cell, cache: Path) -> str:
-    if cell.dataset in ("custom", "features") and not cache.exists():
-        return "to be prepared"  # asking for the key would read the data and write into the cache
     parsed = LatentConfig.parse(config.trial_settings(cell, {"method": config.methods[0]}))
-    try:
-        key = cached_key(parsed.data, parsed.encoder, cache, print)
-    except InputError:
-        if cell.dataset != "cifar10":
-            raise
-        return "to be prepared"
+    key = cached_key(parsed.data, parsed.encoder, cache, print)
     return "in the cache" if (cache / KIND / key).exists() else "to be trained first"

@@ -6,8 +6,9 @@ a random generator: a sweep that is resumed needs its records and nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial, Trial, TrialState, create_trial
 
 from search_spaces import SPACES, Space, SpaceContext
+from trainables.errors import InputError
+from trainables.latent.config import DistillConfig
+from trainables.schema import flag_name
 from trainables.seeds import derive_seed
 from tune_dd.sweeps.settings import DEFAULT_TRIALS, Cell, SweepConfig
 
@@ -27,6 +31,9 @@ STATES = {
     "stopped_early": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+
+# Settings that two trials need not share to be comparable: they change the last digits of sums.
+_INCIDENTAL = ("threads",)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -47,6 +54,9 @@ class Record(Protocol):
     def params(self) -> Mapping[str, Any]: ...
 
     @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
     def status(self) -> str | None: ...
 
     def values(self, metric: str) -> dict[int, float]: ...
@@ -60,6 +70,7 @@ class CellStudy:
     """The trials of one cell, and a sampler that proposes from them."""
 
     def __init__(self, config: SweepConfig, cell: Cell) -> None:
+        self._config, self._cell = config, cell
         self.space: Space = SPACES[config.space]
         self.context: SpaceContext = config.context(cell)
         self._searcher, self._seed = config.searcher, derive_seed(config.seed, "searcher", str(cell))
@@ -95,8 +106,12 @@ class CellStudy:
             )
 
     def recall(self, trial_id: str, record: Record) -> None:
-        """Take in a trial of this sweep that was proposed before it was interrupted."""
-        distributions = self.distributions(record.params)
+        """Take in a trial of this sweep that was proposed before it was interrupted.
+
+        Raises:
+            MismatchError: if this space cannot have proposed it.
+        """
+        distributions, _ = self.replay(record.params)
         self._study.add_trial(
             create_trial(state=TrialState.RUNNING, params=dict(record.params), distributions=distributions)
         )
@@ -110,26 +125,35 @@ class CellStudy:
         """Take in a finished trial of another sweep.
 
         Raises:
-            MismatchError: if this space cannot have proposed it, or it never gave a result.
+            MismatchError: if this space cannot have proposed it, if it would run with other settings here,
+                or if it has not ended with a result.
         """
         values = record.values(self._metric)
         if record.status not in STATES or not values:
-            raise MismatchError("it has no result")
+            raise MismatchError("it has not ended with a score")
+        distributions, settings = self.replay(record.params)
+        self._check_same_settings(record.settings, self._config.trial_settings(self._cell, settings))
         pruned = STATES[record.status] is TrialState.PRUNED
         self._study.add_trial(
             create_trial(
                 state=STATES[record.status],
                 value=None if pruned else values[max(values)],
                 params=dict(record.params),
-                distributions=self.distributions(record.params),
+                distributions=distributions,
                 intermediate_values=values,
             )
         )
         self._known.append(dict(record.params))
         self._asked += 1  # or chance would draw the old sweep's points again
 
-    def distributions(self, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-        """The ranges of the parameters, found by asking the space with their values.
+    def _check_same_settings(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        names = [field.name for field in dataclasses.fields(DistillConfig) if field.name not in _INCIDENTAL]
+        other = [flag_name(name) for name in names if theirs.get(name) != ours[name]]
+        if other:
+            raise MismatchError(f"other {', '.join(other)}")
+
+    def replay(self, params: Mapping[str, Any]) -> tuple[dict[str, BaseDistribution], dict[str, Any]]:
+        """The ranges of the parameters, and the settings that follow: found by asking the space again.
 
         Raises:
             MismatchError: if the space asks for others, or a value lies outside its range.
@@ -138,7 +162,7 @@ class CellStudy:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a value outside its range is found below, by name
-                self.space.suggest(fixed, self.context)
+                settings = self.space.suggest(fixed, self.context)
         except ValueError as error:
             raise MismatchError(str(error)) from error
         found = fixed.distributions
@@ -147,7 +171,7 @@ class CellStudy:
         for name, distribution in found.items():
             if not distribution._contains(distribution.to_internal_repr(params[name])):
                 raise MismatchError(f"{name} = {params[name]} lies outside its range")
-        return found
+        return found, settings
 
     def finish(self, trial_id: str, record: Record) -> None:
         """Tell the study how a trial ended."""
@@ -188,32 +212,38 @@ class Proposals:
         return Proposal(cell, params, self._config.trial_settings(cell, settings))
 
     def recall(self, trial_id: str, cell: Cell, record: Record) -> None:
-        """Take in a trial that this sweep proposed before it was interrupted."""
-        if self._grid is None:
-            self._cell_of[trial_id] = cell
+        """Take in a trial that this sweep proposed before it was interrupted.
+
+        Raises:
+            InputError: if the space, as it is now, cannot have proposed it.
+        """
+        if self._grid is not None:
+            return
+        self._cell_of[trial_id] = cell
+        try:
             self.studies[cell].recall(trial_id, record)
+        except MismatchError as error:
+            raise InputError(
+                f"trial {trial_id} on record is of another space '{self._config.space}' ({error})",
+                "a sweep goes on in the space it began with",
+                "use the version of tune-dd that its sweep.json names, "
+                f"or start a new sweep with --warm-start {self._config.name}",
+            ) from error
 
     def finish(self, trial_id: str, record: Record) -> None:
         """Tell how a trial ended."""
         if self._grid is None:
             self.studies[self._cell_of[trial_id]].finish(trial_id, record)
 
-    def learn(self, records: Iterable[tuple[Cell, Record]]) -> tuple[int, list[str]]:
-        """Take in another sweep's trials.
+    def learn(self, cell: Cell, record: Record) -> None:
+        """Take in a finished trial of another sweep.
 
-        Returns:
-            How many were of use, and for each of the others why it was not.
+        Raises:
+            MismatchError: if it is not one that this sweep could run.
         """
-        known, reasons = 0, []
-        for cell, record in records:
-            try:
-                if cell not in self.studies:
-                    raise MismatchError(f"there is no cell {cell} here")
-                self.studies[cell].learn(record)
-                known += 1
-            except MismatchError as error:
-                reasons.append(str(error))
-        return known, reasons
+        if cell not in self.studies:
+            raise MismatchError(f"there is no cell {cell} here")
+        self.studies[cell].learn(record)
 
 
 def fixed_list(config: SweepConfig) -> Sequence[Proposal]:

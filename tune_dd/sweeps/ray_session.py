@@ -49,7 +49,7 @@ class Resources:
     """What trials can be given."""
 
     cpus: int
-    gpus: float
+    gpus: int
 
 
 def quiet_ray() -> None:
@@ -67,7 +67,7 @@ def resources(config: SweepConfig) -> Resources:
         InputError: if nothing answers at the address, or it is a cluster of several machines.
     """
     if config.address is None:
-        return Resources(len(os.sched_getaffinity(0)), _local_gpus() if config.gpus_per_trial else 0)
+        return Resources(_local_cpus(), _local_gpus() if config.gpus_per_trial else 0)
     found = _join(config.address)
     if found["nodes"] > 1:
         raise InputError(
@@ -75,7 +75,15 @@ def resources(config: SweepConfig) -> Resources:
             "encoders, latents and results lie on one machine's disk in this version",
             "give a cluster of one machine, or leave --address out",
         )
-    return Resources(int(found["cpus"]), found["gpus"])
+    return Resources(int(found["cpus"]), int(found["gpus"]))
+
+
+def _local_cpus() -> int:
+    """CPUs that this process may use: by its affinity, and by the quota of its container."""
+    from ray._private.utils import get_num_cpus  # knows both versions of control groups
+
+    allowed = get_num_cpus(override_docker_cpu_warning=True)
+    return max(min(len(os.sched_getaffinity(0)), int(allowed)), 1)
 
 
 def _local_gpus() -> int:
@@ -133,7 +141,7 @@ def ray_session(config: SweepConfig, workers: int, available: Resources) -> Iter
         ray.init(
             address="local",
             num_cpus=workers * config.cpus_per_trial,
-            num_gpus=int(available.gpus),
+            num_gpus=available.gpus,
             include_dashboard=False,
             **quiet,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import shutil
 import time
@@ -11,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ray.tune import Callback, Stopper
+from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from trainables.whole_files import NO_ROOM
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
 from tune_dd.sweeps.proposals import Proposals
@@ -23,13 +23,14 @@ from tune_dd.sweeps.searcher import own_id
 from tune_dd.sweeps.settings import SweepConfig
 from tune_dd.sweeps.tensorboard_log import TensorboardLog
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")
 # Less free space than this ends a sweep while there is room to end it in order.
 RESERVED_BYTES = 4 << 20
 ROOM_PERIOD_S = 1.0
 # A trial is given up after its worker died, or it raised, this many times more than once.
 MAX_FAILURES = 3
+# The first trials wait for their workers' imports: a pace taken from them alone is far off.
+ENDED_FOR_A_PACE = 4
 _RAYS_OWN = {*AUTO_RESULT_KEYS, "done", "time_since_restore", "iterations_since_restore"}
 _NOT_SCORES = _RAYS_OWN | {"complete", "busy_s"}
 
@@ -40,6 +41,13 @@ class Halt:
 
     kind: str
     error: BaseException | None = None
+
+
+class Halted(BaseException):
+    """Leaves Tune's loop: what Tune would do in order, waiting for its workers, serves nobody here.
+
+    Trials that run go on from their checkpoints on record, and Ray ends the workers as it is shut down.
+    """
 
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -154,8 +162,13 @@ class SweepRecorder(Callback):
         self._tensorboard.close(trial_id)
         self._ended_here += 1
 
-    @_guarded
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._look_around()
+        if self.halt is not None:
+            raise Halted
+
+    @_guarded
+    def _look_around(self) -> None:
         now = time.monotonic()
         if now - self._room_checked > ROOM_PERIOD_S:
             self._room_checked = now
@@ -179,31 +192,16 @@ class SweepRecorder(Callback):
         self._display.show(line, now)
 
     def _seconds_left(self) -> float | None:
-        """By the pace of this session's trials, halved progress of running ones left out of account."""
+        """By the pace of this session's trials once enough of them have ended, and by the budget."""
         passed = time.monotonic() - self.started
         left = None
-        if self._ended_here:
+        if self._ended_here >= max(ENDED_FOR_A_PACE, 2 * self._workers):
             ended = sum(record.status is not None for record in self._journal.records.values())
             left = passed / self._ended_here * (self._proposals.total - ended)
         if self._config.time_budget_s is not None:
             remaining = max(self._config.time_budget_s - passed, 0.0)
             left = remaining if left is None else min(left, remaining)
         return left
-
-    def stopper(self) -> Stopper:
-        """Ends the sweep once there is a reason to; trials that run stay as they are on record."""
-        return _HaltStopper(self)
-
-
-class _HaltStopper(Stopper):
-    def __init__(self, recorder: SweepRecorder) -> None:
-        self._recorder = recorder
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._recorder.halt is not None
 
 
 def _error_text(trial: Trial) -> str:

@@ -1,0 +1,117 @@
+"""The trials of a sweep, run by Ray Tune until all have ended or there is a reason to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+
+from trainables.latent_distillation import CACHE, LatentDistillation
+from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.proposals import Proposals
+from tune_dd.sweeps.ray_session import Resources, ray_session
+from tune_dd.sweeps.recorder import Halt, Halted, SweepRecorder, is_disk_full
+from tune_dd.sweeps.searcher import CellScheduler, JournaledSearch
+from tune_dd.sweeps.settings import SweepConfig
+
+MOST_WAITING = 4
+"""Trials proposed ahead of their start; the searcher knows less when it proposes them."""
+_STOPPING = b"stopping; trials that run stay resumable; Ctrl-C again ends at once\n"
+
+
+def run_trials(
+    config: SweepConfig,
+    journal: Journal,
+    proposals: Proposals,
+    recorder: SweepRecorder,
+    cache: Path,
+    workers: int,
+    available: Resources,
+) -> Halt | None:
+    """Run all trials that have not ended.
+
+    Args:
+        journal, proposals: know the trials so far.
+        recorder: told of everything that happens.
+        cache: holds the encoders already.
+
+    Returns:
+        Why the sweep stopped before its end, or ``None``.
+
+    Raises:
+        Exception: whatever went wrong in Tune or in the recorder, but for a full disk.
+    """
+    # Trials may wait for a worker, so that one that gets free finds its next trial, and is not ended by
+    # Tune, which keeps no more idle workers than there are trials waiting. In a cluster that has room
+    # for more than was asked for, waiting trials would start.
+    waiting = 0 if config.address and config.max_concurrent else min(workers, MOST_WAITING)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(waiting, 1))
+    place = journal.path.parent / "tune"
+    try:
+        with ray_session(config, workers, available), _signals(recorder):
+            recorder.started = time.monotonic()
+            tune.run(
+                LatentDistillation,
+                name=f"session-{len(list(place.glob('session-*'))) + 1:02d}",
+                storage_path=str(place),
+                search_alg=JournaledSearch(
+                    config, proposals, journal, {CACHE: str(cache)}, workers + waiting
+                ),
+                scheduler=_scheduler(config, journal),
+                callbacks=[recorder],
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+    except Halted:
+        pass  # the recorder says why
+    except Exception as error:
+        # What Tune makes of a full disk, or of an error that the recorder holds for later; anything else
+        # goes on as it is.
+        if recorder.halt is None or recorder.halt.kind not in ("disk_full", "error"):
+            if not is_disk_full(error):
+                raise
+            recorder.halt = Halt("disk_full", error)
+    if recorder.halt is not None and recorder.halt.kind == "error":
+        assert recorder.halt.error is not None
+        raise recorder.halt.error
+    return recorder.halt
+
+
+def _scheduler(config: SweepConfig, journal: Journal) -> FIFOScheduler:
+    if not config.early_stopping:
+        return FIFOScheduler()
+    scheduler = CellScheduler(config.objective)
+    for record in journal.records.values():
+        scheduler.recall(record)
+    return scheduler
+
+
+@contextlib.contextmanager
+def _signals(recorder: SweepRecorder) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the sweep in order; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def halt(number: int, frame: Any) -> None:
+        recorder.halt = recorder.halt or Halt("interrupted")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not by way of sys.stderr: the signal may have come while a line was being written to it.
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(2, (b"\n" if os.isatty(2) else b"") + _STOPPING)
+
+    former = {number: signal.signal(number, halt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
