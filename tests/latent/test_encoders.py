@@ -112,8 +112,8 @@ def test_vit_positions_are_resized_to_the_wanted_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "neither 'none', 'default' nor a file"),
-        (b"not a checkpoint", "cannot be read"),
+        (None, "w.pt does not exist"),
+        (b"not a checkpoint", "w.pt cannot be opened .it was written otherwise"),
         ([1, 2], "holds no plain state dict"),
         ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, "lacks 'bn1.weight'"),
         ("foreign", "has beside the network's 'extra.weight'"),

@@ -31,8 +31,10 @@ from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.datasets import load_train_pool, pool_facts
 from trainables.latent.encoding import encode_parts
 from trainables.latent.splits import make_split
+from trainables.whole_files import whole_file
 
 KIND = "latents"
+_SPLIT_FILE = "split.npz"
 _CODE = [
     "array_files",
     "backbones",
@@ -64,8 +66,8 @@ class LatentData:
         class_names: one a class.
         codec: between latents and images; ``None`` for features.
         provenance: where all this comes from; JSON-serialisable.
-        folder: the cache entry; it holds the split's indices (``split.npz``) too. ``None`` for latents
-            that were made in memory.
+        folder: the cache entry; it holds the split's indices too (see :func:`save_split`). ``None`` for
+            latents that were made in memory.
     """
 
     key: str
@@ -127,6 +129,24 @@ def cached_key(data: DataConfig, encoder: EncoderConfig, cache: Path, report: Re
     return _key(data, encoder, cache.absolute(), report)[0]
 
 
+def save_split(data: LatentData, path: Path) -> None:
+    """Write the split as an .npz file: ``train``, ``reward``, ``selection``, (n,) int64, and ``digest``.
+
+    The indices count the items that may be trained on, in the order of the data set (images in folders
+    sorted by class and name), test items left out. ``digest`` is the hash that stands in the summaries.
+
+    Args:
+        data: latents with a cache folder.
+        path: where the file appears, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    assert data.folder is not None  # latents made in memory were never split
+    with np.load(data.folder / _SPLIT_FILE) as split, whole_file(path) as stream:
+        np.savez(stream, **split, digest=np.array(data.provenance["split_digest"]))
+
+
 def _key(data: DataConfig, encoder: EncoderConfig, cache: Path, report: Report) -> tuple[str, EncoderConfig]:
     facts = pool_facts(data, cache, report)
     resolved = resolve(encoder, data, facts)
@@ -156,12 +176,11 @@ def code_version() -> str:
 
 def _file_digest(path: Path, cache: Path, report: Report) -> str:
     """The digest of a weights file, kept in the cache by size and time: the file may be large."""
-    try:
-        status = path.stat()
-    except OSError as error:
+    if not path.is_file():
         raise InputError(
             f"--weights is '{path}'", "is neither 'none', 'default' nor a file", "check the path"
-        ) from error
+        )
+    status = path.stat()
     key = content_key({"path": str(path.absolute()), "stamp": [status.st_size, status.st_mtime_ns]})
 
     def build(folder: Path) -> dict[str, Any]:
@@ -180,7 +199,7 @@ def _build(
     parts = {"train": split.train, "reward": split.reward, "selection": split.selection}
     for name, rows in parts.items():
         write_array(folder / f"{name}_y.npy", pool.labels[rows])
-    np.savez(folder / "split.npz", train=split.train, reward=split.reward, selection=split.selection)
+    np.savez(folder / _SPLIT_FILE, train=split.train, reward=split.reward, selection=split.selection)
     metrics = encode_parts(pool, parts, encoder, folder, report)
     return {
         "class_names": list(pool.class_names),
@@ -218,7 +237,7 @@ def _opened(entry: Entry, key: str) -> LatentData:
         selection_y=_mapped(folder / "selection_y.npy"),
         class_names=class_names,
         codec=codec,
-        provenance={**meta, "split_file": str(folder / "split.npz")},
+        provenance={**meta, "split_file": str(folder / _SPLIT_FILE)},
         folder=folder,
     )
 

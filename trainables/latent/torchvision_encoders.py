@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.errors import InputError
+from trainables.latent.artifacts import load_tensors
 from trainables.latent.encoders import LatentNetwork, Shape
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -141,19 +141,7 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
 
 
 def _state_dict_file(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"--weights is '{path}'", "is neither 'none', 'default' nor a file", "check the path"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"--weights {path} cannot be read ({reason})",
-            "it must be a state dict written by torch.save",
-            "fetch or save the file again",
-        ) from error
+    state = load_tensors(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
             f"--weights {path} holds no plain state dict",
