@@ -64,7 +64,7 @@ def test_split_lies_beside_the_results(first: tuple[Path, str]) -> None:
 def test_screen_shows_results_and_next_steps_and_no_noise(first: tuple[Path, str]) -> None:
     folder, text = first
     best = sweeps.summary(folder)["cells"][0]["best"]
-    for words in (best, "control", "full data", f"tune-dd evaluate {folder}", "6 of 6 trials"):
+    for words in (best, "control", "full_data", "k_center", f"tune-dd evaluate {folder}", "6 of 6 trials"):
         assert words in text
     assert not re.search(r"ray::|raylet|WARNING|[│╭]", text)
     assert max(map(len, text.splitlines())) < 200

@@ -140,7 +140,11 @@ class EncoderConfig:
         "CPU threads that train the encoder (default: all cores, at most 8; 1 for small images)",
         at_least=1,
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE")
+    device: str = option(
+        "auto",
+        "auto, cpu, cuda or cuda:N; a sweep's trials that have a share of a GPU take theirs",
+        metavar="DEVICE",
+    )
     precision: str = option(
         "auto",
         "arithmetic of the encoder (auto: bfloat16 on GPUs and CPUs that compute in it, otherwise float32)",

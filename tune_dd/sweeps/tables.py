@@ -62,7 +62,7 @@ def print_summary(summary: Mapping[str, Any], stream: TextIO) -> None:
                 _row(trial_id, trial["config"]["method"], trial["scores"], shown, trial["cpu_s"], note)
             )
         controls = [
-            _row("", name.replace("_", " "), scores, shown, scores.get("optimise_cpu_s"), "control")
+            _row("", name, scores, shown, scores.get("optimise_cpu_s"), "control")
             for name, scores in cell["controls"].items()
         ]
         points = f"{cell['m_per_class']} {'point' if cell['m_per_class'] == 1 else 'points'} per class"
