@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,29 +14,6 @@ from tests.latent.conftest import MakeImages
 from trainables.errors import InputError
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.test_access import open_test_latents
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def importers(name: str) -> set[str]:
-    """Files of the packages that import ``name`` from somewhere."""
-    found = set()
-    for package in ("tune_dd", "search_spaces", "trainables"):
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
-                    found.add(str(path.relative_to(ROOT)))
-                if isinstance(node, ast.ImportFrom | ast.Import):
-                    module = getattr(node, "module", None) or ""
-                    names = {module, *(f"{module}.{alias.name}".strip(".") for alias in node.names)}
-                    if any(full.endswith("." + name) for full in names):
-                        found.add(str(path.relative_to(ROOT)))
-    return found
-
-
-def test_the_door_is_the_only_one_and_one_verb_uses_it() -> None:
-    assert importers("load_test_pool") == {"trainables/latent/test_access.py"}
-    assert importers("open_test_latents") | importers("test_access") <= {"tune_dd/evaluation/cells.py"}
 
 
 def test_each_access_is_written_down_and_latents_repeat(tmp_path: Path) -> None:
@@ -54,6 +30,12 @@ def test_each_access_is_written_down_and_latents_repeat(tmp_path: Path) -> None:
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [record["reason"] for record in records] == ["once", "twice"]
     assert records[0].keys() >= {"time", "command", "dataset", "data_fingerprint", "key"}
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(1 << 12))
 
 
 def test_without_a_log_nothing_is_read(make_images: MakeImages, tmp_path: Path) -> None:
@@ -76,9 +58,8 @@ def test_a_log_on_a_full_disk_keeps_no_half_line(small_disk: Callable[[str], Pat
     log = disk / "log"
     whole = b'{"reason": "an earlier one"}\n' * 140  # within a block, whose rest is too small for a line
     log.write_bytes(whole)
-    with pytest.raises(OSError, match="No space left"), (disk / "filler").open("wb", buffering=0) as filler:
-        while True:
-            filler.write(bytes(1 << 12))
+    with pytest.raises(OSError, match="No space left"):
+        fill(disk)
     with pytest.raises(OSError, match=f"No space left.*{log}"):
         open_test_latents(
             DataConfig(), EncoderConfig(ae_epochs=1), tmp_path / "cache", print, log=log, reason="a full disk"
