@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(config.distill.threads)
     print("\ncontrols", flush=True)
-    sets = score_controls(data, config.distill.m_per_class, config.distill.seed, budget)
+    sets = score_controls(data, config.distill.m_per_class, config.distill.seed, (budget,) if budget else ())
     for method in methods:
         print(f"\nlearning: {method}", flush=True)
         sets[method] = learn_set(config.distill, method, data, _Progress())
@@ -157,8 +157,8 @@ def tables(sets: dict[str, ScoredSet], learned: Sequence[str], labels: str) -> s
     for name, scored in sets.items():
         own = name in learned
         track = labels if own else scored.track
-        shown = f"learned: {name}" if own else name.replace("_", " ")
-        tracks[f"{track} labels"][shown] = {**scored.scores, "optimise_cpu_s": scored.cpu_s}
+        shown = f"learned: {name}" if own else name
+        tracks[f"{track} labels"][shown] = scored.row
     return score_tables(tracks)
 
 

@@ -73,6 +73,8 @@ def test_the_better_one_is_chosen_and_controls_stand_beside_it(plan: CellPlan, t
         by_class = list(row["test_per_class"].values())
         assert np.mean(by_class) == pytest.approx(row["test"]["probe_accuracy"]["mean"])
         assert len(by_class) == CLASSES and set(row["validation_per_class"]) == {"0", "1", "2", "3"}
+    full, random = (row_of(cell, name)["test"] for name in ("full_data", "random"))
+    assert set(random) - set(full) == {"roundtrip_accuracy"}  # which is not measured for all data
     text = evaluation_table(cell)
     assert "* implicit (good)" in text and "test: 240 items" in text
     assert "implicit (good) reaches" in chosen_sentence(cell)

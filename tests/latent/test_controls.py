@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 
 from tests.latent.gaussians import gaussian_latents
-from trainables.latent.controls import closed_form_points, control_scores, control_sets
+from trainables.latent.controls import closed_form_points, control_sets
 from trainables.latent.full_probe import full_probe
 from trainables.latent.probe import fit_probe, one_hot
 from trainables.latent.scores import per_class_accuracy
+from tune_dd.runs.scored_sets import score_controls
 
 
 def test_every_control_is_in_the_table() -> None:
-    table = control_scores(gaussian_latents(), 4, seed=0)
+    table = score_controls(gaussian_latents(), 4, seed=0)
     assert set(table) == {
         "full_data",
         "random",
@@ -25,17 +27,28 @@ def test_every_control_is_in_the_table() -> None:
         "closed_form",
         "random_teacher_labels",
     }
-    assert table["full_data"]["gap_to_full"] == 0
-    for scores in table.values():
-        assert scores["gap_to_full"] == pytest.approx(
-            table["full_data"]["probe_accuracy"] - scores["probe_accuracy"]
+    full = table["full_data"].scores
+    assert full["gap_to_full"] == 0
+    assert set(table["random"].scores) - set(full) == {"roundtrip_accuracy"}
+    for scored in table.values():
+        assert scored.scores["gap_to_full"] == pytest.approx(
+            full["probe_accuracy"] - scored.scores["probe_accuracy"]
         )
 
 
+def test_the_full_datas_nearest_neighbour_is_that_of_another_library() -> None:
+    data = gaussian_latents(separation=1.0)
+    model = KNeighborsClassifier(1).fit(data.train_x.numpy(), data.train_y.numpy())
+    expected = model.score(data.selection_x.numpy(), data.selection_y.numpy())
+    full = score_controls(data, 1, seed=0)["full_data"].scores
+    assert full["nn_accuracy"] == pytest.approx(expected)
+    assert full["nn_accuracy"] < full["ridge_accuracy"] <= 1
+
+
 def test_selection_controls_come_at_the_budget_too() -> None:
-    table = control_scores(gaussian_latents(), 2, seed=0, budgets=(9,))
+    table = score_controls(gaussian_latents(), 2, seed=0, budgets=(9,))
     assert {"random@9", "herding@9", "k_center@9", "kmeans_medoids@9"} <= set(table)
-    assert table["herding@9"]["size_bytes"] == 4.5 * table["herding"]["size_bytes"]
+    assert table["herding@9"].scores["size_bytes"] == 4.5 * table["herding"].scores["size_bytes"]
 
 
 def test_closed_form_teaches_the_full_probes_decisions() -> None:

@@ -9,11 +9,11 @@ import torch
 
 from tests.latent.gaussians import gaussian_latents
 from trainables.latent.config import INITIALISATIONS, LABEL_TRACKS, METHODS, DistillConfig
-from trainables.latent.controls import control_scores
 from trainables.latent.newton import LogisticProblem, solve_logistic, with_bias
 from trainables.latent.probe import one_hot
 from trainables.latent.prototypes.implicit import SolvedProbe
 from trainables.latent.run import DistillationRun
+from tune_dd.runs.scored_sets import score_controls
 
 
 def finish(run: DistillationRun) -> dict[str, float]:
@@ -187,4 +187,5 @@ def test_prototypes_teach_the_probe_that_all_data_teach(method: str) -> None:
 def test_learned_prototypes_beat_random_points() -> None:
     data = gaussian_latents(classes=6, d=12, separation=2.2)
     scores = finish(DistillationRun(DistillConfig(m_per_class=1, init="random", lr=0.1), data))
-    assert scores["probe_accuracy"] > control_scores(data, 1, seed=0)["random"]["probe_accuracy"] + 0.05
+    random = score_controls(data, 1, seed=0)["random"].scores
+    assert scores["probe_accuracy"] > random["probe_accuracy"] + 0.05

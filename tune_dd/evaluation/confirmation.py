@@ -22,18 +22,21 @@ from torch import Tensor
 from trainables import latent
 from trainables.latent.cache import Report, content_key
 from trainables.latent.config import LatentConfig
-from trainables.latent.controls import FULL_DATA, control_sets
+from trainables.latent.controls import (
+    FULL_DATA,
+    SOFT_LABEL_CONTROLS,
+    control_sets,
+    full_data_readings,
+    full_data_scores,
+)
 from trainables.latent.distilled_set import DistilledSet
-from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData
-from trainables.latent.probe import LinearClassifier
 from trainables.latent.run import DistillationRun
 from trainables.latent.scores import Readings, chance_scores, fit_readings, score_readings
 from tune_dd.evaluation.intervals import Hits
 
 # Fresh seeds start here, far above what people type; a search's own seeds are skipped all the same.
 FIRST_FRESH_SEED = 1000
-SOFT_LABEL_CONTROLS = ("random_teacher_labels",)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Frozen:
         config: its settings, flat; empty for a control.
         runs: one fitted reading per seed, or a single one where every seed gives the same points.
         classes: how many classes there are.
+        has_decoder: whether there are round trips.
         size_bytes: bytes of one distilled set.
         cpu_s: CPU seconds of making each run's set.
     """
@@ -56,7 +60,8 @@ class Frozen:
     kind: str
     identity: str
     classes: int
-    runs: tuple[Readings | LinearClassifier | None, ...]
+    has_decoder: bool
+    runs: tuple[Readings | None, ...]
     size_bytes: int
     cpu_s: tuple[float, ...] = ()
     trial_id: str | None = None
@@ -70,22 +75,18 @@ class Frozen:
         """(runs, k): which items each run's probe gets right; a diverged run gets none right."""
         return np.stack([self._hits(run, x, y) for run in self.runs])
 
-    def _score(
-        self, run: Readings | LinearClassifier | None, x: Tensor, y: Tensor, full_accuracy: float
-    ) -> dict[str, float]:
+    def _score(self, run: Readings | None, x: Tensor, y: Tensor, full_accuracy: float) -> dict[str, float]:
         if run is None:
-            return chance_scores(self.classes, full_accuracy, self.size_bytes)
-        if isinstance(run, LinearClassifier):
-            hit_rate = float((run.predict(x) == y).double().mean())
-            return {"probe_accuracy": hit_rate, "gap_to_full": full_accuracy - hit_rate}
+            return chance_scores(self.classes, full_accuracy, self.size_bytes, has_decoder=self.has_decoder)
+        if self.name == FULL_DATA:
+            return full_data_scores(run, x, y)
         return score_readings(run, x, y, full_accuracy)
 
     @staticmethod
-    def _hits(run: Readings | LinearClassifier | None, x: Tensor, y: Tensor) -> Hits:
+    def _hits(run: Readings | None, x: Tensor, y: Tensor) -> Hits:
         if run is None:
             return np.zeros(len(y), dtype=bool)
-        probe = run.probe if isinstance(run, Readings) else run
-        return np.asarray((probe.predict(x) == y).cpu().numpy(), dtype=bool)
+        return np.asarray((run.probe.predict(x) == y).cpu().numpy(), dtype=bool)
 
 
 def fresh_seeds(n: int, taken: Sequence[int]) -> list[int]:
@@ -121,6 +122,7 @@ def freeze_configuration(
             data, seeds, {"distill": dataclasses.asdict(dataclasses.replace(config.distill, seed=0))}
         ),
         classes=len(data.class_names),
+        has_decoder=data.codec is not None,
         runs=tuple(runs if _seed_matters(sets) else runs[:1]),
         size_bytes=sets[0].size_bytes,
         cpu_s=tuple(cpu_s),
@@ -148,14 +150,16 @@ def freeze_controls(
             made.setdefault(name, []).append((distilled, time.process_time() - clock))
             clock = time.process_time()
     report(f"{len(made) + 1} controls made on the same seeds")
+    full = full_data_readings(data)
     rows = [
         Frozen(
             FULL_DATA,
             "control",
             _identity(data, [], {"control": FULL_DATA}),
             classes=len(data.class_names),
-            runs=(full_probe(data),),
-            size_bytes=data.train_x.nbytes + data.train_y.nbytes,
+            has_decoder=data.codec is not None,
+            runs=(full,),
+            size_bytes=full.distilled.size_bytes,
         )
     ]
     for name, entries in made.items():
@@ -169,6 +173,7 @@ def freeze_controls(
                 "control",
                 _identity(data, seeds, {"control": name, "m_per_class": m_per_class}),
                 classes=len(data.class_names),
+                has_decoder=data.codec is not None,
                 runs=tuple(fit_readings(distilled, data) for distilled, _ in kept),
                 size_bytes=first.size_bytes,
                 cpu_s=tuple(cpu for _, cpu in kept),

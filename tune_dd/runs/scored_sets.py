@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainables.latent.config import DistillConfig
-from trainables.latent.controls import FULL_DATA, control_sets, full_data_scores
+from trainables.latent.controls import FULL_DATA, control_sets, full_data_readings, full_data_scores
 from trainables.latent.distilled_set import DistilledSet
-from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData
 from trainables.latent.run import DistillationRun
 from trainables.latent.scores import fit_readings, per_class_accuracy, score_readings
@@ -39,28 +38,36 @@ class ScoredSet:
     state: dict[str, Any] | None = None
 
     @property
+    def row(self) -> dict[str, float]:
+        """Its scores as tables show them, with the CPU seconds of making the set."""
+        return {**self.scores, "optimise_cpu_s": self.cpu_s}
+
+    @property
     def track(self) -> str:
         """The label track: "hard" or "soft"."""
         return "soft" if self.distilled is not None and self.distilled.soft_labels is not None else "hard"
 
 
-def score_controls(data: LatentData, m_per_class: int, seed: int, budget: int | None) -> dict[str, ScoredSet]:
+def score_controls(
+    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = ()
+) -> dict[str, ScoredSet]:
     """The full data and every control, by name.
 
     Args:
         m_per_class: points per class.
         seed: of the random choices.
-        budget: points per class of further selection controls, if any.
+        budgets: points per class of further selection controls.
 
     Raises:
         InputError: if a class has fewer training points than asked for.
     """
     started = time.process_time()
-    predicted = full_probe(data).predict(data.selection_x)
-    full = full_data_scores(data)
-    table = {FULL_DATA: ScoredSet(full, _by_class(data, predicted), time.process_time() - started)}
+    readings = full_data_readings(data)
+    cpu_s = time.process_time() - started
+    full = full_data_scores(readings, data.selection_x, data.selection_y)
+    table = {FULL_DATA: ScoredSet(full, _by_class(data, readings.probe.predict(data.selection_x)), cpu_s)}
     started = time.process_time()
-    for name, distilled in control_sets(data, m_per_class, seed, () if budget is None else (budget,)):
+    for name, distilled in control_sets(data, m_per_class, seed, budgets):
         cpu_s = time.process_time() - started
         scores, recall = _score(distilled, data, full["probe_accuracy"])
         table[name] = ScoredSet(scores, recall, cpu_s, distilled)
