@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tune_dd.flags import FlagParser, main_guard, parser
@@ -12,8 +11,9 @@ from tune_dd.flags import FlagParser, main_guard, parser
 _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
 without +- where every seed gives the same points. Differences in points, with the 95% interval of a
-paired bootstrap over test items and seeds. * chosen on validation: of the rows within one standard error
-(of an accuracy over that many items) of the best, the best by the other accuracy, round trip or probe."""
+paired bootstrap over test items, encoders and their seeds. * chosen on validation: of the rows within
+one standard error (of an accuracy over that many items) of the best, the best by the other accuracy, round
+trip or probe."""
 
 
 def build_parser() -> FlagParser:
@@ -44,18 +44,16 @@ def build_parser() -> FlagParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     flags = build_parser().parse(argv)
-    folder = Path(flags["results"]).expanduser().absolute()
 
     from tune_dd.evaluation.cells import evaluate_cell
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
-    from tune_dd.sweeps.finished import cache_of, read_summary
+    from tune_dd.sweeps.finished import open_sweep
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
-    summary = read_summary(folder)
+    folder, summary, cache = open_sweep(flags["results"], flags["cache"])
     check_writable("RESULTS", folder)
     plans = _plans(summary, flags["top_k"])
-    cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else cache_of(summary)
     cells = []
     for plan in plans:
         cells.append(
@@ -68,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for cell in cells:
         print(chosen_sentence(cell))
     content = {"versions": versions(), "cells": cells}
-    write_json(folder / EVALUATION_FILE, content)
+    # The larger file first: where the disk is full, neither changes.
     write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": content})
+    write_json(folder / EVALUATION_FILE, content)
     read = (
         "each reading of test is a line of test_access.jsonl there" if flags["test"] else "test was not read"
     )

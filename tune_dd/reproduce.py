@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tune_dd.flags import FlagParser, main_guard, parser
@@ -29,22 +28,20 @@ def build_parser() -> FlagParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     flags = build_parser().parse(argv)
-    folder = Path(flags["results"]).expanduser().absolute()
 
     import torch
 
     from trainables.latent.config import LatentConfig
     from trainables.latent.latents import prepare_latents
     from trainables.latent.run import DistillationRun
-    from tune_dd.sweeps.finished import cache_of, read_summary
+    from tune_dd.sweeps.finished import open_sweep
     from tune_dd.sweeps.results import TIMINGS
 
-    summary = read_summary(folder)
+    _, summary, cache = open_sweep(flags["results"], flags["cache"])
     trial = _choose(summary, flags["trial"])
     config = LatentConfig.parse(trial["config"])
     distill = config.distill
     print(f"trial {trial['trial_id']} of {summary['name']}: {trial['cell']}, {distill.method}", flush=True)
-    cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else cache_of(summary)
     data = prepare_latents(config.data, config.encoder, cache, lambda line: print(f"  {line}", flush=True))
     torch.set_num_threads(distill.threads)
     run = DistillationRun(distill, data)
