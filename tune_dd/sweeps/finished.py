@@ -9,7 +9,7 @@ from typing import Any
 
 from trainables.errors import InputError, nearest_name
 from tune_dd.runs.folder import read_json
-from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SCHEMA, SWEEP_SUMMARY_FILE, sweep_around
+from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SUMMARY_FILE, check_schema, sweep_around
 from tune_dd.sweeps.settings import SweepConfig
 
 Summary = Mapping[str, Any]
@@ -33,17 +33,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
             "a sweep's folder has one once the sweep has ended",
             _resume(folder) if (folder / SWEEP_FILE).exists() else _name_a_sweep(folder),
         )
+    path = folder / SWEEP_SUMMARY_FILE
     try:
-        summary = read_json(folder / SWEEP_SUMMARY_FILE, "a sweep's summary")
+        summary = read_json(path, "a sweep's summary")
     except InputError as error:  # the journal holds all of it
         raise InputError(error.value, error.rule, f"write it again: {_resume(folder)}") from error
-    if summary.get("schema_version") != SWEEP_SCHEMA:
-        raise InputError(
-            f"{folder / SWEEP_SUMMARY_FILE} has schema version {summary.get('schema_version')}",
-            f"this tune-dd reads version {SWEEP_SCHEMA}",
-            "use the version of tune-dd that the file names",
-        )
-    return summary
+    return check_schema(path, summary)
 
 
 def _name_a_sweep(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from tune_dd.runs.folder import (
     SUMMARY_FILE,
     experiment_summary,
     new_run_folder,
+    read_json,
     run_path,
     versions,
     write_json,
@@ -64,22 +64,23 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
         InputError: there is no such sweep, or it is of another version.
     """
     path = folder / SWEEP_FILE
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no names")
-    except OSError as error:
+    if not path.exists():
         around = sweep_around(folder)
         raise InputError(
-            f"{flag} names {folder}, where no sweep is ({error.strerror})",
+            f"{flag} names {folder}, where no sweep is",
             f"a sweep's folder holds {SWEEP_FILE}",
             "check --name and --storage"
             + (f"; the sweep {around.name} lies in --storage {around.parent}" if around else ""),
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged ({error})", "must be JSON", "restore it from a copy, or start a new sweep"
-        ) from error
+        )
+    return check_schema(path, read_json(path, "a sweep's settings"))
+
+
+def check_schema(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The content of one of a sweep's files, if this version can read it.
+
+    Raises:
+        InputError: it is of another version.
+    """
     if content.get("schema_version") != SWEEP_SCHEMA:
         raise InputError(
             f"{path} has schema version {content.get('schema_version')}",
