@@ -38,20 +38,25 @@ def _own_user_cache(shared_cache: Path) -> None:
     os.environ["XDG_CACHE_HOME"] = str(shared_cache)
 
 
+def run_python(*words: str, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    """Python with these words, in a folder that need not be the checkout's."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """Run ``tune-dd`` for real, in an empty folder: ``command("distill", "--seed", "1")``."""
 
     def run(*words: str, cwd: Path = tmp_path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tune_dd.cli", *words],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
+        return run_python("-m", "tune_dd.cli", *words, cwd=cwd, timeout_s=timeout_s)
 
     return run
 

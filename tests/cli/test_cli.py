@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_python
 from tune_dd import __version__, cli
 from tune_dd.cli import VERBS
 
@@ -49,12 +48,6 @@ def test_help_needs_neither_torch_nor_ray(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_scripts_run_from_anywhere(tmp_path: Path, verb: str) -> None:
     script = ROOT / "tune_dd" / f"{verb}.py"
-    done = subprocess.run(
-        [sys.executable, script, "--help"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_python(str(script), "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: tune-dd {verb} ")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import Command, run_python
 from tune_dd import cli
 
 SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-steps-base 20 --name toy"
@@ -21,12 +21,6 @@ SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A finished sweep on features that lie on disk; returns the folder it was started from."""
-    import os
-    import subprocess
-    import sys
-
-    from tests.conftest import ROOT
-
     place = tmp_path_factory.mktemp("swept")
     rng = np.random.default_rng(0)
     for part, per_class in (("train", 80), ("test", 30)):
@@ -34,15 +28,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
         features = 2.0 * np.eye(3, 8)[labels] + rng.normal(size=(len(labels), 8))
         np.savez(place / f"{part}.npz", features=features.astype(np.float32), labels=labels)
     data = "--datasets features --features-train train.npz --features-test test.npz --cache cache"
-    subprocess.run(
-        [sys.executable, "-m", "tune_dd.cli", "search", *SWEEP.split(), *data.split()],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
+    done = run_python("-m", "tune_dd.cli", "search", *SWEEP.split(), *data.split(), cwd=place)
+    assert done.returncode == 0, done.stderr
     return place
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.cli.broken_data import image_folder
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Command, run_python
 from tests.project.readme_blocks import Block, blocks, broken_links
 from tune_dd.cli import VERBS
 
@@ -41,18 +38,6 @@ def tiny(words: Sequence[str]) -> list[str]:
     return [verb, *flags, *shlex.split(cut)]
 
 
-def run(words: Sequence[str], here: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
 def test_every_block_says_what_a_test_may_do() -> None:
     assert len(README) > 8
     assert [block.text for block in README if not block.mark] == []
@@ -72,7 +57,7 @@ def test_commands_are_understood(block: Block) -> None:
             extra = re.search(r"\[(\w+)\]", words[-1])
             assert extra and f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
         elif words[0] == "python":
-            done = run([str(ROOT / words[1]), "--help"], ROOT)
+            done = run_python(str(ROOT / words[1]), "--help", cwd=ROOT)
             assert done.returncode == 0, done.stderr
             assert [word for word in words if word.startswith("--") and word not in done.stdout] == []
         else:
@@ -81,7 +66,7 @@ def test_commands_are_understood(block: Block) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_commands_do_what_they_say(tmp_path: Path) -> None:
+def test_commands_do_what_they_say(tmp_path: Path, command: Command) -> None:
     # In one folder and in order, as somebody who follows the README would.
     image_folder(tmp_path / "photos" / "train", per_class=24, side=12)
     image_folder(tmp_path / "photos" / "test", per_class=6, side=12)
@@ -95,11 +80,11 @@ def test_commands_do_what_they_say(tmp_path: Path) -> None:
         if not block.runs:
             continue
         if block.language == "python":
-            done = run(["-c", block.text], tmp_path)
+            done = run_python("-c", block.text, cwd=tmp_path)
             assert done.returncode == 0, f"{block.text}\n{done.stderr}"
             continue
         for words in block.commands:
-            done = run(["-m", "tune_dd.cli", *tiny(words)], tmp_path)
+            done = command(*tiny(words), timeout_s=600)
             assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
     # What the README says about results/ holds.
     for name in ("sweep_summary.json", "sweep.json", "tune", "tensorboard", "evaluation.json"):
