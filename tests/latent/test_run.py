@@ -34,9 +34,10 @@ def test_every_report_is_finite_and_flat() -> None:
     assert {"probe_accuracy", "roundtrip_accuracy", "gap_to_full", "loss", "diverged"} <= set(report)
 
 
+@pytest.mark.parametrize("codec", [True, False])
 @pytest.mark.parametrize("method", ["implicit", "unrolled", "gradient_matching", "kernel_ridge"])
-def test_divergence_is_a_result_at_chance(method: str) -> None:
-    data = gaussian_latents()
+def test_divergence_is_a_result_at_chance(method: str, codec: bool) -> None:
+    data = gaussian_latents(codec=codec)
     data.train_x[0, 0] = float("inf")  # k-means, and so every prototype of that class, turns to NaN
     clean = dataclasses.replace(data, train_x=data.train_x.nan_to_num(posinf=0.0))
     run = DistillationRun(DistillConfig(method=method, m_per_class=1, batch_size=10_000), clean)
@@ -45,6 +46,7 @@ def test_divergence_is_a_result_at_chance(method: str) -> None:
     report = run.step()
     assert report["diverged"] == 1.0 and run.done
     assert report["probe_accuracy"] == pytest.approx(1 / 3)
+    assert report["roundtrip_accuracy"] == pytest.approx(1 / 3 if codec else 0.0)
     assert all(math.isfinite(value) for value in report.values())
 
 

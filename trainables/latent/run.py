@@ -162,7 +162,12 @@ class DistillationRun:
             except (FloatingPointError, torch.linalg.LinAlgError):
                 self.diverged = True
         self.per_class = []
-        return chance_scores(len(self.data.class_names), self.full_accuracy, distilled.size_bytes)
+        return chance_scores(
+            len(self.data.class_names),
+            self.full_accuracy,
+            distilled.size_bytes,
+            has_decoder=self.data.codec is not None,
+        )
 
     def distilled(self) -> DistilledSet:
         """The prototypes as they stand."""

@@ -88,12 +88,18 @@ def score_readings(readings: Readings, x: Tensor, y: Tensor, full_accuracy: floa
     }
 
 
-def chance_scores(classes: int, full_accuracy: float, size_bytes: int) -> dict[str, float]:
-    """What a diverged set is worth: every accuracy at chance, so that rankings stay defined."""
+def chance_scores(
+    classes: int, full_accuracy: float, size_bytes: int, *, has_decoder: bool
+) -> dict[str, float]:
+    """What a diverged set is worth: every accuracy at chance, so that rankings stay defined.
+
+    Without a decoder the round trip is 0, as in :func:`score_readings`.
+    """
     chance = 1.0 / classes
-    names = ("probe", "roundtrip", "ridge", "nn", "balanced", "reward")
+    names = ("probe", "ridge", "nn", "balanced", "reward")
     return {
         **{f"{name}_accuracy": chance for name in names},
+        "roundtrip_accuracy": chance if has_decoder else 0.0,
         "gap_to_full": full_accuracy - chance,
         "size_bytes": float(size_bytes),
     }
