@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Command
 from trainables.errors import InputError
+from trainables.latent.config import LatentConfig
+from trainables.latent.latents import prepare_latents
 from tune_dd.sweeps.dry_run import dry_run
 from tune_dd.sweeps.preflight import check_data, trials_at_a_time
 from tune_dd.sweeps.ray_session import Resources
@@ -101,14 +102,17 @@ class TestDryRun:
                 dry_run(SweepConfig(**{**vars(config), **changes}))
         assert files(tmp_path) == before
 
-    def test_what_the_cache_holds_is_found(self, command: Command, shared_cache: Path) -> None:
-        words = ["--dry-run", "--ae-epochs", "1", "--latent-dim", "3", "--name", "x"]
-        assert "to be trained first" in command("search", *words).stdout
-        made = command("distill", "--ae-epochs", "1", "--latent-dim", "3", "--proto-steps-base", "1")
-        assert made.returncode == 0, made.stderr
-        before = files(shared_cache)
-        assert "encoder digits/conv/seed0: in the cache" in command("search", *words).stdout
-        assert files(shared_cache) == before
+    def test_what_the_cache_holds_is_found(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        cache = tmp_path / "cache"
+        config = SweepConfig(
+            name="x", storage=str(tmp_path / "results"), cache=str(cache), settings={"ae_epochs": 1}
+        )
+        parsed = LatentConfig.parse(config.trial_settings(config.cells[0], {"method": "implicit"}))
+        prepare_latents(parsed.data, parsed.encoder, cache, print)
+        before = files(cache)
+        dry_run(config)
+        assert "encoder digits/conv/seed0: in the cache" in capsys.readouterr().out
+        assert files(cache) == before
 
     def test_nothing_is_downloaded(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         config = SweepConfig(
