@@ -46,5 +46,5 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 # Newest versions that pyproject.toml allows, for every platform and Python from 3.11 up.
 constraints: $(VENV)/.installed-dev
 	@{ echo "# The versions this project is tested with, for Python 3.11 and up. Made anew by: make constraints"; \
-	  uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
-	    --no-header --no-annotate pyproject.toml; } > constraints.new && mv constraints.new constraints.txt
+	  $$(command -v uv || echo $(BIN)/uv) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --all-extras --no-header --no-annotate pyproject.toml; } > constraints.new && mv constraints.new constraints.txt
