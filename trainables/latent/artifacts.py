@@ -7,8 +7,6 @@ it anywhere, with torch and nothing else.
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import torch
 
 from trainables.errors import InputError
 from trainables.latent.distilled_set import DistilledSet
+from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
 
 SCHEMA_VERSION = 1
@@ -25,9 +24,6 @@ SCHEMA_VERSION = 1
 
 ARTIFACTS_FILE = "distillation_artifacts.pt"
 _KIND = "tune-dd latent distillation"
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, KeyError, ValueError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,24 +97,3 @@ def load_artifacts(path: Path) -> Artifacts:
         provenance=content["provenance"],
         prototype_state=content["prototype_state"],
     )
-
-
-def load_tensors(path: Path) -> Any:
-    """``torch.load(weights_only=True)`` onto the CPU, its many errors told as one.
-
-    Raises:
-        InputError: the file is missing, damaged, or holds more than tensors and plain containers.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist", "it must be a file", "check the path") from error
-    except _UNREADABLE as error:
-        # What torch says of a file that is no pickle of tensors is a page on how to trust it all the same.
-        foreign = isinstance(error, pickle.UnpicklingError)
-        reason = "it was written otherwise" if foreign else str(error).partition("\n")[0][:120]
-        raise InputError(
-            f"{path} cannot be opened ({reason})",
-            "it must be an undamaged file of tensors and plain values",
-            "restore it from a copy, or write it again",
-        ) from error

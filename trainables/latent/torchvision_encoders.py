@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.errors import InputError
-from trainables.latent.artifacts import load_tensors
 from trainables.latent.encoders import LatentNetwork, Shape
+from trainables.tensor_files import load_tensors
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PRETRAINED_SIZE = 224
