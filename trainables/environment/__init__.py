@@ -1,0 +1,1 @@
+"""Distillation of reinforcement-learning tasks, in torch and gymnasium alone."""

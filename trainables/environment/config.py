@@ -1,0 +1,134 @@
+"""Settings of an environment distillation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.environment.families import FAMILIES
+from trainables.environment.perception import LEVELS
+from trainables.errors import InputError
+from trainables.schema import check_options, from_flat, option, refuse_unknown
+
+TARGETS = ("soft", "hard")
+STATES = ("normal", "real")
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """The distilled set and the learners it is made for."""
+
+    env: str = option("CartPole-v1", "the task: CartPole-v1, CartPole<N>D-v1, Hopper-v5, Pong, ...")
+    batch_size: int = option(2, "synthetic states in the set", at_least=1)
+    targets: str = option(
+        "soft", "learn the targets, or keep them fixed as one action a state", choices=TARGETS
+    )
+    states: str = option("normal", "start from noise, or from states of a random policy", choices=STATES)
+    inner_lr: float = option(0.3, "learning rate of the inner step at the start", above=0.0)
+    inner_steps: int = option(1, "gradient steps a learner takes on the set", at_least=1)
+    encoder_level: str = option(
+        "none", "layers that are learned with the set, before those of the learner (pictures only)",
+        choices=tuple(LEVELS),
+    )  # fmt: skip
+    normalise: bool = option(False, "normalise observations with statistics that travel with the set")
+    families: str = option("same", "families of learners to train for, joined by '+': " + ", ".join(FAMILIES))
+    static_learners: bool = option(False, "train for one draw of learners only")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for family in self.family_names:
+            if family not in FAMILIES:
+                raise InputError(
+                    f"--families names '{family}'", "it is not known", f"choose among {', '.join(FAMILIES)}"
+                )
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        """The families to train for."""
+        return tuple(dict.fromkeys(self.families.split("+")))
+
+
+@dataclass(frozen=True)
+class OuterConfig:
+    """Proximal policy meta-optimisation: how the set is learned."""
+
+    iterations: int = option(
+        100, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
+    )
+    learners: int = option(10, "fresh initialisations in each meta-iteration", at_least=1)
+    num_envs: int = option(50, "environments stepped side by side", at_least=1)
+    rollout_steps: int = option(40, "steps of each environment in a meta-iteration", at_least=1)
+    epochs: int = option(4, "passes over a meta-iteration's steps", at_least=1)
+    minibatch_size: int = option(512, "environment steps in one outer step", at_least=1)
+    outer_lr: float = option(1e-2, "Adam's learning rate of the set", above=0.0)
+    inner_lr_lr: float = option(
+        1e-2, "Adam's learning rate of the inner learning rate's logarithm", above=0.0
+    )
+    critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0)
+    final_lr: float = option(
+        0.01, "the share of these rates that is left at the end", at_least=0.0, at_most=1.0
+    )
+    clip: float = option(0.2, "how far the policy's ratio counts", above=0.0)
+    entropy: float = option(0.0, "weight of the policy's entropy", at_least=0.0)
+    gamma: float = option(0.99, "discount", above=0.0, at_most=1.0)
+    gae_lambda: float = option(0.95, "lambda of the advantage estimate", at_least=0.0, at_most=1.0)
+    value_weight: float = option(0.5, "weight of the critic's loss", at_least=0.0)
+    grad_clip: float = option(0.5, "largest gradient norm, of the set and of the critic each", above=0.0)
+    average: float = option(
+        0.9, "decay of the average over iterations that is kept as the result", at_least=0.0, at_most=0.9999
+    )
+    seed: int = option(0, "of everything that is drawn in distillation", at_least=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.num_envs % self.learners:
+            raise InputError(
+                f"--learners is {self.learners} and --num-envs is {self.num_envs}",
+                "each learner needs the same number of environments",
+                f"give --num-envs {-(-self.num_envs // self.learners) * self.learners}",
+            )
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """How a set is judged while it is learned."""
+
+    probe_learners: int = option(100, "fresh learners in a probe, never those of training", at_least=2)
+    probe_episodes: int = option(1, "episodes of each", at_least=1)
+    iterations_per_report: int = option(10, "meta-iterations between two probes", at_least=1)
+    threads: int = option(1, "threads of a trial", at_least=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+PARTS = (SetConfig, OuterConfig, ProbeConfig)
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """All settings of one environment distillation."""
+
+    distilled: SetConfig = dataclasses.field(default_factory=SetConfig)
+    outer: OuterConfig = dataclasses.field(default_factory=OuterConfig)
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
+
+    @classmethod
+    def parse(cls, flat: Mapping[str, Any]) -> EnvironmentConfig:
+        """Build it from flat settings; what is left out keeps its default.
+
+        Raises:
+            InputError: for an unknown name, or a value that breaks its rule.
+        """
+        refuse_unknown(flat, PARTS)
+        return cls(from_flat(SetConfig, flat), from_flat(OuterConfig, flat), from_flat(ProbeConfig, flat))
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {
+            name: value
+            for part in (self.distilled, self.outer, self.probe)
+            for name, value in dataclasses.asdict(part).items()
+        }

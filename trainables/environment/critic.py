@@ -1,0 +1,29 @@
+"""The value function beside a distilled set; it is thrown away after distillation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trainables.environment.families import HIDDEN
+from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
+from trainables.environment.perception import NATURE_LAYERS
+from trainables.environment.tasks import Task
+
+
+class Critic(nn.Module):
+    """Normalised observations (n, *observation) to values (n, 1), by a network as the learners' own."""
+
+    def __init__(self, task: Task, generator: torch.Generator) -> None:
+        super().__init__()
+        start = Initialisation(last_gain=1.0)
+        if len(task.observation_shape) == 1:
+            layers: tuple[Layer, ...] = mlp_layers((*task.observation_shape, *HIDDEN, 1))
+            self._network = NetworkLearner(layers, "tanh", start)
+        else:
+            layers = (*NATURE_LAYERS, Dense(NATURE_LAYERS[-1].outputs, 1))
+            self._network = NetworkLearner(layers, "relu", start)
+        self.weights = nn.ParameterDict(self._network.draw(1, generator))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self._network(dict(self.weights.items()), observations.unsqueeze(0))[0]

@@ -1,0 +1,186 @@
+"""A distilled set: a batch, targets and a learning rate; and its file, in the layout of the method's authors.
+
+A file holds tensors and plain values alone, so ``torch.load(weights_only=True)`` opens it with torch and
+nothing else. For numbered actions it is ``{x, y, inner_lr}``, for vectors of actions
+``{"distiller": {x, y_mean, y_logstd, inner_lr}}``; what the authors' sets do not have (observation
+statistics, other losses, several inner steps, an encoder in the same file) stands beside it under names of
+its own, and only where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.environment.inner_step import LOSSES
+from trainables.environment.learners import Parameters
+from trainables.environment.perception import LEVELS, NATURE_LAYERS, Perception
+from trainables.environment.tasks import Task
+from trainables.errors import InputError
+from trainables.tensor_files import load_tensors
+from trainables.whole_files import whole_file
+
+
+@dataclass(frozen=True)
+class DistilledSet:
+    """What a learner needs for its step, and to see as the set was made to be seen.
+
+    Attributes:
+        x: (B, *observation) float32, normalised where ``mean`` is given.
+        y: (B, actions) float32: logits, probabilities of actions (``cross_entropy``), or means.
+        inner_lr: learning rate of the step, a scalar.
+        y_log_std: (1, actions), where actions are vectors.
+        encoder: parameters of the first layers of a convolutional network, each (1, ...).
+        mean, variance: of observations, (*observation,).
+        loss: one of :data:`~trainables.environment.inner_step.LOSSES`.
+        inner_steps: gradient steps that it was made for.
+    """
+
+    x: Tensor
+    y: Tensor
+    inner_lr: Tensor
+    y_log_std: Tensor | None = None
+    encoder: Parameters | None = None
+    mean: Tensor | None = None
+    variance: Tensor | None = None
+    loss: str = "mse"
+    inner_steps: int = 1
+
+    @property
+    def level(self) -> str:
+        """How much of the network is its encoder (see :data:`~trainables.environment.perception.LEVELS`)."""
+        layers = len(self.encoder) // 2 if self.encoder else 0
+        return next(level for level, number in LEVELS.items() if number == layers)
+
+    def perception(self, task: Task) -> Perception:
+        """How a learner of this set sees the task."""
+        return Perception(task.observation_scale, self.mean, self.variance, self.encoder)
+
+    def check_fits(self, task: Task, source: str) -> None:
+        """Hold its shapes against a task.
+
+        Args:
+            source: what messages call the set.
+
+        Raises:
+            InputError: if learners of the task cannot be trained on it.
+        """
+        seen, wanted = tuple(self.x.shape[1:]), task.observation_shape
+        if seen != wanted:
+            raise InputError(
+                f"{source} holds observations of shape {seen}",
+                f"{task.env_id} shows {wanted}",
+                "choose the task it was made for"
+                + (" (MuJoCo's versions v4 and v5 differ)" if len(seen) == len(wanted) == 1 else ""),
+            )
+        if self.y.shape[1] != task.actions or (self.y_log_std is None) != task.discrete:
+            kind = "numbered actions" if self.y_log_std is None else "numbers an action"
+            own = "numbered actions" if task.discrete else "numbers an action"
+            raise InputError(
+                f"{source} is for {self.y.shape[1]} {kind}",
+                f"{task.env_id} has {task.actions} {own}",
+                "choose the task it was made for",
+            )
+
+    def save(self, path: Path) -> None:
+        """Write its file whole or not at all."""
+        content: dict[str, Any] = {"x": self.x, "inner_lr": self.inner_lr}
+        if self.y_log_std is None:
+            content["y"] = self.y
+        else:
+            content = {"distiller": {**content, "y_mean": self.y, "y_logstd": self.y_log_std}}
+        if self.encoder:
+            content["encoder"] = self.encoder
+        if self.mean is not None and self.variance is not None:
+            content |= {"mean": self.mean, "variance": self.variance}
+        if self.loss != LOSSES[0]:
+            content["loss"] = self.loss
+        if self.inner_steps != 1:
+            content["inner_steps"] = self.inner_steps
+        with whole_file(path) as stream:
+            torch.save(_copied(content), stream)
+
+
+def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:
+    """Open a set of ours or of the method's authors.
+
+    Args:
+        path: its file.
+        encoder: a file with its encoder, where that is one of its own.
+
+    Raises:
+        InputError: if a file is missing, damaged or holds something else.
+    """
+    content = load_tensors(path)
+    own = content.get("distiller", content) if isinstance(content, Mapping) else {}
+    vectors = "y_mean" in own
+    needed = ("x", "y_mean", "y_logstd", "inner_lr") if vectors else ("x", "y", "inner_lr")
+    missing = [name for name in needed if not isinstance(own.get(name), Tensor)]
+    if missing:
+        raise InputError(
+            f"{path} is no distilled set",
+            f"it lacks {', '.join(missing)}",
+            "give a file with x, y and inner_lr, such as distillation of an environment writes",
+        )
+    x, y, inner_lr = own["x"], own["y_mean" if vectors else "y"], own["inner_lr"]
+    if x.ndim < 2 or y.ndim != 2 or len(x) != len(y) or inner_lr.numel() != 1:
+        shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}, inner_lr {tuple(inner_lr.shape)}"
+        raise InputError(f"{path} holds {shapes}", "x and y must have a row each state", "check the file")
+    for name in needed:
+        if not own[name].isfinite().all():
+            raise InputError(f"{path} has {name} that is not finite", "a set must be finite", "make it anew")
+    first_layers = content.get("encoder")
+    if encoder is not None:
+        first_layers = load_tensors(encoder)
+    return DistilledSet(
+        x.float(),
+        y.float(),
+        inner_lr.float().reshape(()),
+        own["y_logstd"].float().reshape(1, -1) if vectors else None,
+        encoder=_read_encoder(first_layers, encoder or path) if first_layers else None,
+        mean=content.get("mean"),
+        variance=content.get("variance"),
+        loss=content.get("loss", LOSSES[0]),
+        inner_steps=content.get("inner_steps", 1),
+    )
+
+
+def _read_encoder(content: Any, source: Path) -> Parameters:
+    """Parameters of the first layers from any of the layouts: weight and bias of each, in order.
+
+    Raises:
+        InputError: if these are no such layers.
+    """
+    tensors = [t for t in content.values() if isinstance(t, Tensor)] if isinstance(content, Mapping) else []
+    encoder: Parameters = {}
+    for i, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=False)):
+        stacked = weight.ndim % 2 == 1  # ours is (1, ...) already
+        turned = weight.T if weight.ndim == 2 else weight  # torch's linear layers are (outputs, inputs)
+        encoder[f"weight{i}"] = weight if stacked else turned.unsqueeze(0)
+        encoder[f"bias{i}"] = bias.reshape(1, -1)
+    expected = {
+        name: shape
+        for i, layer in enumerate(NATURE_LAYERS[: len(encoder) // 2])
+        for name, shape in ((f"weight{i}", (1, *layer.weight_shape)), (f"bias{i}", (1, layer.outputs)))
+    }
+    if len(tensors) != len(expected) or {name: tuple(t.shape) for name, t in encoder.items()} != expected:
+        raise InputError(
+            f"{source} is no encoder",
+            "it must hold the first layers of the Atari network",
+            "give its encoder",
+        )
+    return encoder
+
+
+def _copied(content: Any) -> Any:
+    """Plain copies: a view would be saved with all of its storage, a parameter with its class."""
+    if isinstance(content, Tensor):
+        return content.detach().cpu().clone()
+    if isinstance(content, Mapping):
+        return {name: _copied(value) for name, value in content.items()}
+    return content

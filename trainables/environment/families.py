@@ -1,0 +1,76 @@
+"""Families of learners: those a set is trained for, and unlike ones that it is judged by.
+
+The families are those of Wilhelm and Ventura's validation; which fits a task follows from what it shows:
+a multi-layer perceptron for vectors, the convolutional network of Mnih et al. (2015) for pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
+from trainables.environment.perception import LEVELS, NATURE_LAYERS
+from trainables.environment.tasks import Task
+
+HIDDEN = (64, 64)
+FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
+"""``same``: the reference's own. ``ortho1``: orthogonal with gain 1 in every layer. ``xe``: Xavier, normal,
+with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks with 0 to 5 more layers of 64.
+``random_hidden``: hidden layers 32 to 256 wide."""
+EXTRA_LAYERS = range(6)
+WIDTHS = (32, 256)
+
+_INITIALISATIONS = {
+    "ortho1": Initialisation("orthogonal", 1.0, 1.0),
+    "xe": Initialisation("xavier", 2**0.5, 0.01),
+}
+
+
+def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearner, ...]:
+    """The architectures of a family; a draw from it is one of these, each as likely.
+
+    Args:
+        family: one of :data:`FAMILIES`.
+        level: the part of the network that is the set's encoder (see :data:`LEVELS`).
+    """
+    own = _own_learner(task, level)
+    if family in _INITIALISATIONS:
+        return (dataclasses.replace(own, initialisation=_INITIALISATIONS[family]),)
+    if family == "random_size":
+        return tuple(_deeper(own, extra) for extra in EXTRA_LAYERS)
+    if family == "random_hidden":
+        return (_wider(own),)
+    return (own,)
+
+
+def draw_architectures(
+    family: str, task: Task, level: str, count: int, generator: torch.Generator
+) -> list[tuple[NetworkLearner, int]]:
+    """``count`` learners of a family, as architectures and how many of each."""
+    among = learners(family, task, level)
+    chosen = torch.randint(len(among), (count,), generator=generator)
+    numbers = torch.bincount(chosen, minlength=len(among)).tolist()
+    return [(learner, number) for learner, number in zip(among, numbers, strict=True) if number]
+
+
+def _own_learner(task: Task, level: str) -> NetworkLearner:
+    if len(task.observation_shape) == 1:
+        layers: tuple[Layer, ...] = mlp_layers((*task.observation_shape, *HIDDEN, task.actions))
+        return NetworkLearner(layers, "tanh", log_std=not task.discrete)
+    whole = (*NATURE_LAYERS, Dense(NATURE_LAYERS[-1].outputs, task.actions))
+    return NetworkLearner(whole[LEVELS[level] :], "relu", log_std=not task.discrete)
+
+
+def _deeper(own: NetworkLearner, extra: int) -> NetworkLearner:
+    *first, last = own.layers
+    width = last.inputs
+    return dataclasses.replace(own, layers=(*first, *(Dense(width, width),) * extra, last), activation="none")
+
+
+def _wider(own: NetworkLearner) -> NetworkLearner:
+    layers = [Dense(WIDTHS[1], WIDTHS[1])] * len(own.layers)
+    layers[0] = Dense(own.layers[0].inputs, WIDTHS[1])
+    layers[-1] = Dense(WIDTHS[1], own.layers[-1].outputs)
+    return dataclasses.replace(own, layers=tuple(layers), widths=WIDTHS)

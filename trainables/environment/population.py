@@ -1,0 +1,77 @@
+"""Learners of several architectures side by side, as one batch of K."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.environment.families import learners
+from trainables.environment.inner_step import inner_step
+from trainables.environment.learners import LOG_STD, NetworkLearner, Parameters
+from trainables.environment.tasks import Task
+
+
+@dataclass(frozen=True)
+class Population:
+    """K learners: ``counts[i]`` of architecture ``architectures[i]``, in this order.
+
+    Wherever parameters are meant, there is one :data:`Parameters` for each architecture.
+    """
+
+    architectures: tuple[NetworkLearner, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return sum(self.counts)
+
+    def draw(self, generator: torch.Generator) -> list[Parameters]:
+        """Fresh parameters."""
+        return [
+            architecture.draw(count, generator)
+            for architecture, count in zip(self.architectures, self.counts, strict=True)
+        ]
+
+    def step(
+        self, initial: Sequence[Parameters], x: Tensor, y: Tensor, inner_lr: Tensor, **named: object
+    ) -> list[Parameters]:
+        """All learners after :func:`inner_step`, whose arguments these are."""
+        return [
+            inner_step(architecture, parameters, x, y, inner_lr, **named)  # type: ignore[arg-type]
+            for architecture, parameters in zip(self.architectures, initial, strict=True)
+        ]
+
+    def outputs(self, parameters: Sequence[Parameters], features: Tensor) -> Tensor:
+        """Logits or means, (K, n, *features) -> (K, n, actions)."""
+        parts = [
+            architecture(own, part)
+            for architecture, own, part in zip(
+                self.architectures, parameters, torch.split(features, list(self.counts)), strict=True
+            )
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def log_std(self, parameters: Sequence[Parameters]) -> Tensor | None:
+        """(K, actions) where actions are vectors."""
+        if LOG_STD not in parameters[0]:
+            return None
+        return torch.cat([own[LOG_STD] for own in parameters])
+
+
+def training_population(families: Sequence[str], task: Task, level: str, count: int) -> Population:
+    """``count`` learners, as evenly of the families and of their architectures as the number allows."""
+    architectures: list[NetworkLearner] = []
+    counts: list[int] = []
+    for i, family in enumerate(families):
+        share = (count * (i + 1)) // len(families) - (count * i) // len(families)
+        among = learners(family, task, level)
+        for j, architecture in enumerate(among):
+            number = (share * (j + 1)) // len(among) - (share * j) // len(among)
+            if number:
+                architectures.append(architecture)
+                counts.append(number)
+    return Population(tuple(architectures), tuple(counts))

@@ -1,0 +1,162 @@
+"""Reinforcement-learning tasks by name, each as one batched environment with the same manners.
+
+Every batch that :meth:`Task.make` gives restarts an ended episode in the same step (gymnasium's
+``AutoresetMode.SAME_STEP``), so each step is a transition; :func:`next_observations` has the last
+observation of the ended ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from trainables.environment import atari, cartpole
+from trainables.environment.cartpole import Batch
+from trainables.errors import InputError, nearest_name
+
+MUJOCO = (
+    "Ant",
+    "HalfCheetah",
+    "Hopper",
+    "Humanoid",
+    "HumanoidStandup",
+    "InvertedDoublePendulum",
+    "Reacher",
+    "Walker2d",
+)
+"""The tasks of the reference; any other of gymnasium's with vectors to see and one action does as well."""
+_EXAMPLES = ("CartPole-v1", "CartPole5D-v1", *(f"{name}-v5" for name in MUJOCO), *atari.REFERENCE_GAMES)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a learner must know of a task.
+
+    Attributes:
+        env_id: its name, spelt one way.
+        observation_shape: of one observation.
+        observation_scale: what observations are multiplied by before a learner sees them.
+        actions: how many there are to choose from, or how many numbers make one.
+        discrete: whether an action is a choice; otherwise it is a vector.
+        low, high: bounds of each number of an action, (actions,) float32; empty for choices.
+    """
+
+    env_id: str
+    observation_shape: tuple[int, ...]
+    observation_scale: float
+    actions: int
+    discrete: bool
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def make(self, num_envs: int, training: bool = False) -> Batch:
+        """A batch of ``num_envs`` episodes.
+
+        Args:
+            training: with the rewards that learning uses (Atari: only their sign).
+        """
+        return _make(self.env_id, num_envs, training)
+
+    def clip(self, actions: np.ndarray) -> np.ndarray:
+        """Actions as the environment takes them; (n,) int or (n, actions) float."""
+        if self.discrete:
+            return actions
+        low, high = (np.array(bound, actions.dtype) for bound in (self.low, self.high))
+        clipped: np.ndarray = np.clip(actions, low, high)
+        return clipped
+
+
+def open_task(env_id: str) -> Task:
+    """Look a task up by name.
+
+    Args:
+        env_id: ``CartPole-v1``, ``CartPole<N>D-v1``, ``Hopper-v5`` or any other id that gymnasium knows,
+            ``ALE/Pong-v5`` or just ``Pong``.
+
+    Raises:
+        InputError: if there is no such task, or learners of this project cannot take part in it.
+    """
+    env_id = atari.canonical_id(env_id) or env_id
+    env = _make(env_id, 1, training=False)
+    try:
+        seen, acted = env.single_observation_space, env.single_action_space
+    finally:
+        env.close()
+    if not isinstance(seen, spaces.Box) or len(seen.shape) not in (1, 3):
+        raise InputError(
+            f"--env is {env_id}", f"what it shows is {seen}", "choose one that shows a vector or pictures"
+        )
+    scale = 1 / 255 if seen.dtype == np.uint8 else 1.0
+    if isinstance(acted, spaces.Discrete) and acted.start == 0:
+        return Task(env_id, seen.shape, scale, int(acted.n), discrete=True)
+    if isinstance(acted, spaces.Box) and len(acted.shape) == 1:
+        low, high = (tuple(map(float, bound)) for bound in (acted.low, acted.high))
+        return Task(env_id, seen.shape, scale, acted.shape[0], discrete=False, low=low, high=high)
+    raise InputError(
+        f"--env is {env_id}", f"its actions are {acted}", "choose one with numbered actions or a vector"
+    )
+
+
+def next_observations(observations: np.ndarray, infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
+    """What each step led to: for ended episodes their last observation, not the next one's first.
+
+    Args:
+        observations: as ``step`` returned them, (num_envs, ...).
+        ended: whether each episode ended in this step, (num_envs,) bool.
+    """
+    if not ended.any():
+        return observations
+    last = observations.copy()
+    for row in np.flatnonzero(ended):
+        last[row] = infos["final_obs"][row]
+    return last
+
+
+def _make(env_id: str, num_envs: int, training: bool) -> Batch:
+    dimensions = cartpole.dimensions_of(env_id)
+    if dimensions is not None:
+        return cartpole.CartPoleVectorEnv(num_envs, dimensions)
+    if env_id.startswith(atari.PREFIX):
+        return atari.make(env_id, num_envs, training)
+    _hear_mujoco()
+    try:
+        with warnings.catch_warnings():
+            # The stored sets are of MuJoCo's v4, so whoever asks for those means it.
+            warnings.filterwarnings("ignore", ".*is out of date")
+            return gym.make_vec(
+                env_id,
+                num_envs,
+                vectorization_mode="sync",
+                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            )
+    except gym.error.DependencyNotInstalled as error:
+        raise InputError(
+            f"--env is {env_id}", f"it cannot be loaded: {error}", "install what it names"
+        ) from error
+    except gym.error.Error as error:
+        raise InputError(
+            f"--env is '{env_id}'", "there is no such task", nearest_name(env_id, _EXAMPLES)
+        ) from error
+
+
+@functools.cache
+def _hear_mujoco() -> None:
+    """Have MuJoCo's warnings as Python's; left alone it writes a log into the current folder."""
+    try:
+        import mujoco
+    except ImportError:
+        return
+
+    def warn(message: str) -> None:
+        if "settotalmass" not in message:  # gymnasium's own models say so for every environment made
+            warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=2)
+
+    mujoco.set_mju_user_warning(warn)

@@ -1,0 +1,101 @@
+"""What fresh learners make of a distilled set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.environment.distilled_set import DistilledSet
+from trainables.environment.families import draw_architectures
+from trainables.environment.inner_step import inner_step
+from trainables.environment.rollouts import episode_returns
+from trainables.environment.tasks import Task
+from trainables.seeds import derive_seed, generator
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Returns of learners.
+
+    Attributes:
+        by_learner: mean return of each learner, (n,) float64.
+    """
+
+    by_learner: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(self.by_learner.mean())
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of learners' means."""
+        return float(self.by_learner.std(ddof=1))
+
+    @property
+    def sem(self) -> float:
+        """Standard error of the mean, over learners."""
+        return self.sd / math.sqrt(len(self.by_learner))
+
+
+def validate(
+    distilled: DistilledSet,
+    task: Task,
+    learners: int = 100,
+    episodes: int = 5,
+    *,
+    family: str = "same",
+    greedy: bool = False,
+    inner_steps: int | None = None,
+    seed: int = 0,
+) -> Returns:
+    """Train fresh learners on a set and let them act.
+
+    Their initialisations are drawn for the purpose, so that they are none of a distillation's, whatever its
+    seed was.
+
+    Args:
+        learners: how many, all of one family.
+        episodes: of each.
+        family: one of :data:`~trainables.environment.families.FAMILIES`.
+        greedy: act by the likeliest action in place of sampling.
+        inner_steps: gradient steps (default: those the set was made for).
+        seed: of initialisations, episodes and actions.
+
+    Raises:
+        InputError: if the set does not fit the task.
+    """
+    distilled.check_fits(task, "the distilled set")
+    draws = generator(seed, "validation", family)
+    perception = distilled.perception(task)
+    inputs = perception.encode(distilled.x)
+    means = []
+    for architecture, count in draw_architectures(family, task, distilled.level, learners, draws):
+        stepped = inner_step(
+            architecture,
+            architecture.draw(count, draws),
+            inputs,
+            distilled.y,
+            distilled.inner_lr,
+            y_log_std=distilled.y_log_std,
+            loss=distilled.loss,
+            steps=inner_steps or distilled.inner_steps,
+            create_graph=False,
+        )
+        played = derive_seed(seed, "validation episodes", family, str(architecture.layers))
+        means.append(
+            episode_returns(task, architecture, stepped, perception, episodes, played, greedy).mean(1)
+        )
+    return Returns(np.concatenate(means))
+
+
+def untrained(task: Task, learners: int, episodes: int, seed: int = 0) -> Returns:
+    """Fresh learners before any step, for comparison: a step of rate 0 changes nothing."""
+    log_std = None if task.discrete else torch.zeros(1, task.actions)
+    nothing = DistilledSet(
+        torch.zeros(1, *task.observation_shape), torch.zeros(1, task.actions), torch.zeros(()), log_std
+    )
+    return validate(nothing, task, learners, episodes, seed=seed)
