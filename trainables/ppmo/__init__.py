@@ -1,0 +1,1 @@
+"""Proximal policy meta-optimisation on RLlib's new API stack."""

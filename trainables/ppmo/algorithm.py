@@ -1,0 +1,105 @@
+"""RLlib's PPO with the parts of this package, from an :class:`EnvironmentConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from trainables.environment.config import EnvironmentConfig
+from trainables.environment.tasks import open_task
+from trainables.errors import InputError
+from trainables.ppmo.batch import PpmoBatch
+from trainables.ppmo.env_runner import PpmoEnvRunner
+from trainables.ppmo.learner import PpmoLearner
+from trainables.ppmo.module import AVERAGE, LEARNERS, SEED, SET, PpmoModule
+
+
+class Ppmo(PPO):
+    """Proximal policy meta-optimisation (Wilhelm and Ventura, 2025), set up by :func:`algorithm_config`."""
+
+
+def algorithm_config(
+    settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0
+) -> PPOConfig:
+    """The configuration that ``build_algo`` takes.
+
+    Args:
+        num_env_runners: remote processes that sample; with 0 the algorithm's own does.
+        num_learners: remote processes that learn; with 0 the algorithm's own does.
+
+    Raises:
+        InputError: if the environments cannot be shared out evenly.
+    """
+    distilled, outer = settings.distilled, settings.outer
+    env = open_task(distilled.env).env_id
+    num_envs = outer.num_envs // max(1, num_env_runners)
+    if num_envs * max(1, num_env_runners) != outer.num_envs or num_envs % outer.learners:
+        raise InputError(
+            f"{num_env_runners} environment runners share {outer.num_envs} environments",
+            f"each needs the same number for each of {outer.learners} learners",
+            f"give --num-envs {outer.learners * num_env_runners} or a multiple of it",
+        )
+    return (
+        PPOConfig(algo_class=Ppmo)
+        .environment(env)
+        .env_runners(
+            env_runner_cls=PpmoEnvRunner,
+            num_env_runners=num_env_runners,
+            num_envs_per_env_runner=num_envs,
+            rollout_fragment_length=outer.rollout_steps,
+        )
+        .learners(num_learners=num_learners, num_gpus_per_learner=0)
+        .rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=PpmoModule,
+                model_config={
+                    SET: dataclasses.asdict(distilled),
+                    SEED: outer.seed,
+                    LEARNERS: outer.learners,
+                    AVERAGE: outer.average,
+                },
+            )
+        )
+        .training(
+            learner_class=PpmoLearner,
+            learner_connector=partial(_learner_connector, settings),
+            add_default_connectors_to_learner_pipeline=False,
+            train_batch_size_per_learner=outer.num_envs * outer.rollout_steps // max(1, num_learners),
+            minibatch_size=outer.minibatch_size,
+            num_epochs=outer.epochs,
+            lr=outer.outer_lr,
+            gamma=outer.gamma,
+            lambda_=outer.gae_lambda,
+            clip_param=outer.clip,
+            entropy_coeff=outer.entropy,
+            vf_loss_coeff=outer.value_weight,
+            vf_clip_param=float("inf"),
+            use_kl_loss=False,
+            grad_clip=outer.grad_clip,
+            grad_clip_by="global_norm",
+            learner_config_dict={
+                "outer_lr": outer.outer_lr,
+                "inner_lr_lr": outer.inner_lr_lr,
+                "critic_lr": outer.critic_lr,
+                "final_lr": outer.final_lr,
+                "iterations": outer.iterations,
+            },
+        )
+        .debugging(seed=outer.seed, log_level="ERROR")
+        .reporting(
+            min_time_s_per_iteration=0,
+            min_sample_timesteps_per_iteration=0,
+            min_train_timesteps_per_iteration=0,
+        )
+    )
+
+
+def _learner_connector(
+    settings: EnvironmentConfig, observation_space: Any, action_space: Any, device: Any = None
+) -> ConnectorV2:
+    return PpmoBatch(settings.outer.gamma, settings.outer.gae_lambda, settings.outer.learners, device)

@@ -1,0 +1,164 @@
+"""One environment distillation: learned by RLlib, judged by fresh learners, resumed from a file."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.numpy import convert_to_numpy
+
+from trainables.environment.config import EnvironmentConfig
+from trainables.environment.distilled_set import DistilledSet
+from trainables.environment.tasks import open_task
+from trainables.environment.validation import untrained, validate
+from trainables.ppmo.algorithm import algorithm_config
+from trainables.ppmo.module import distilled_set
+from trainables.seeds import derive_seed
+from trainables.tensor_files import load_tensors
+from trainables.whole_files import whole_file
+
+_METRICS = "learner/metrics_logger"
+
+
+class EnvironmentDistillation:
+    """Runs meta-iterations, and reports what fresh learners make of the set so far.
+
+    A Ray session must exist. Close it after use.
+
+    Args:
+        settings: of everything.
+        num_env_runners, num_learners: as :func:`~trainables.ppmo.algorithm.algorithm_config` takes them.
+
+    Attributes:
+        iteration: meta-iterations done.
+        learning_cpu_s: CPU seconds of this process spent on them, probes left out.
+    """
+
+    def __init__(self, settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0) -> None:
+        self.settings = settings
+        self.task = open_task(settings.distilled.env)
+        self.iteration = 0
+        self.env_steps = 0
+        self.learning_cpu_s = 0.0
+        self._algorithm = algorithm_config(settings, num_env_runners, num_learners).build_algo()
+        learners, episodes = self._probe_size
+        start = untrained(self.task, learners, episodes, derive_seed(settings.outer.seed, "untrained"))
+        self.untrained_return = self._episode_return = start.mean
+
+    @property
+    def done(self) -> bool:
+        """Whether all meta-iterations have been made."""
+        return self.iteration >= self.settings.outer.iterations
+
+    @property
+    def _probe_size(self) -> tuple[int, int]:
+        probe = self.settings.probe
+        return probe.probe_learners, probe.probe_episodes
+
+    def step(self) -> dict[str, float]:
+        """Meta-iterations up to the next report, and a probe.
+
+        Returns:
+            Finite floats: ``probe_return`` and its standard error ``probe_return_sem`` (sampled actions),
+            ``greedy_return``, ``episode_return`` (training learners; before an episode has ended, that of
+            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``.
+        """
+        until = min(
+            self.iteration + self.settings.probe.iterations_per_report, self.settings.outer.iterations
+        )
+        started = time.process_time()
+        while self.iteration < until:
+            result = self._algorithm.train()
+            self.iteration += 1
+            sampled = result["env_runners"]
+            self.env_steps = int(sampled[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+            self._episode_return = _finite(sampled.get("episode_return_mean"), self._episode_return)
+        self.learning_cpu_s += time.process_time() - started
+        return self.probe()
+
+    def probe(self) -> dict[str, float]:
+        """Scores of the set as it stands; see :meth:`step`."""
+        distilled = self.distilled()
+        learners, episodes = self._probe_size
+        scores = {"env_steps": float(self.env_steps), "episode_return": self._episode_return}
+        if not all(part.isfinite().all() for part in (distilled.x, distilled.y, distilled.inner_lr)):
+            worst = self.untrained_return
+            return {**scores, "probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst,
+                    "inner_lr": 0.0, "diverged": 1.0}  # fmt: skip
+        # Other learners each time: what is chosen by these scores must not be chosen for its luck with some.
+        seed = derive_seed(self.settings.outer.seed, "probe", self.iteration)
+        drawn = validate(distilled, self.task, learners, episodes, seed=seed)
+        greedy = validate(distilled, self.task, learners, episodes, seed=seed, greedy=True)
+        return {
+            **scores,
+            "probe_return": drawn.mean,
+            "probe_return_sem": drawn.sem,
+            "greedy_return": greedy.mean,
+            "inner_lr": float(distilled.inner_lr),
+            "diverged": 0.0,
+        }
+
+    def distilled(self) -> DistilledSet:
+        """The set, averaged over the last iterations."""
+        state = self._algorithm.learner_group.get_state(not_components=["learner/optimizer", _METRICS])
+        return distilled_set(state["learner"]["rl_module"][DEFAULT_MODULE_ID], self.settings.distilled)
+
+    def save(self, path: Path) -> None:
+        """Write all that :meth:`restore` needs, as tensors and plain values, whole or not at all.
+
+        The episodes under way are left out: after a restore new ones begin.
+        """
+        content = {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            "episode_return": self._episode_return,
+            "untrained_return": self.untrained_return,
+            "learning_cpu_s": self.learning_cpu_s,
+            "learner_group": _as_tensors(self._algorithm.learner_group.get_state(not_components=[_METRICS])),
+        }
+        with whole_file(path) as stream:
+            torch.save(content, stream)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file of :meth:`save`, made with the same settings.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        content = load_tensors(path)
+        self.iteration, self.env_steps = content["iteration"], content["env_steps"]
+        self._episode_return, self.untrained_return = content["episode_return"], content["untrained_return"]
+        self.learning_cpu_s = content["learning_cpu_s"]
+        learners, runners = self._algorithm.learner_group, self._algorithm.env_runner_group
+        learners.set_state(convert_to_numpy(content["learner_group"]))
+        runners.sync_weights(from_worker_or_learner_group=learners, inference_only=True)
+        steps = self.env_steps
+        # Their draws follow from it, so that new episodes are not the first ones again.
+        runners.foreach_env_runner(lambda runner: setattr(runner, "num_env_steps_sampled_lifetime", steps))
+
+    def close(self) -> None:
+        """End the algorithm's processes and environments."""
+        self._algorithm.stop()
+
+
+def _as_tensors(state: Any) -> Any:
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state.copy())
+    if isinstance(state, np.generic):
+        return state.item()
+    if isinstance(state, Mapping):
+        return {name: _as_tensors(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_as_tensors(value) for value in state]
+    return state
+
+
+def _finite(value: Any, otherwise: float) -> float:
+    return float(value) if value is not None and math.isfinite(value) else otherwise

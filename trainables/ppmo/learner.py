@@ -1,0 +1,105 @@
+"""The outer learner: RLlib's PPO, with minibatches that give each initialisation its share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
+from trainables.ppmo.module import PpmoModule
+from trainables.seeds import generator
+
+
+class PpmoLearner(PPOTorchLearner):
+    """Back-propagates the PPO loss of stepped learners through the inner step.
+
+    The set, the inner learning rate and the critic have an optimiser each, so each is clipped by its own
+    norm. Their rates fall linearly to the share ``final_lr`` over the iterations.
+    """
+
+    def build(self) -> None:
+        super().build()
+        self._rates = {
+            name: optimizer.param_groups[0]["lr"] for name, optimizer in self._named_optimizers.items()
+        }
+        self._own.redraw()
+
+    @property
+    def _own(self) -> PpmoModule:
+        module: PpmoModule = self.module[DEFAULT_MODULE_ID].unwrapped()
+        return module
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        module = self.module[module_id].unwrapped()
+        given = config.learner_config_dict
+        distilled = [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")]
+        groups = {
+            "distilled": ([*distilled, *module.encoder.parameters()], given["outer_lr"]),
+            "inner_lr": ([module.log_inner_lr], given["inner_lr_lr"]),
+            "critic": (list(module.critic.parameters()), given["critic_lr"]),
+        }
+        for name, (parameters, rate) in groups.items():
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=torch.optim.Adam(parameters, lr=rate, eps=1e-5, foreach=True),
+                params=parameters,
+                lr_or_lr_schedule=rate,
+            )
+
+    def _create_iterator_if_necessary(
+        self,
+        *,
+        training_data: Any,
+        num_total_minibatches: int = 0,
+        num_epochs: int = 1,
+        minibatch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MultiAgentBatch]:
+        batch = self._make_batch_if_necessary(training_data=training_data)
+        (rows,) = batch.policy_batches.values()
+        if self._own.settings.normalise:
+            self._own.observe(rows[Columns.OBS].flatten(0, 1))
+        # The same number on each Learner, whatever its share of the episodes: they wait for each other.
+        number = math.ceil(self.config.train_batch_size_per_learner / (minibatch_size or len(batch)))
+        draws = generator(self._own.seed, "minibatches", int(self._own.drawn))
+        for _ in range(num_epochs):
+            for minibatch in minibatches(rows, number, draws):
+                yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(minibatch)}, len(minibatch))
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().before_gradient_based_update(timesteps=timesteps)
+        given = self.config.learner_config_dict
+        done = min(1.0, (int(self._own.drawn) - 1) / given["iterations"])
+        for name, optimizer in self._named_optimizers.items():
+            optimizer.param_groups[0]["lr"] = self._rates[name] * (1 - done * (1 - given["final_lr"]))
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        self._own.update_average()
+        self._own.redraw()
+
+
+def minibatches(
+    rows: Mapping[str, torch.Tensor], number: int, draws: torch.Generator
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Cut a batch into ``number`` parts at random, each with as many rows of every learner.
+
+    Args:
+        rows: columns of shape (K, M, ...).
+
+    Yields:
+        Columns of shape (K * m, ...), learner after learner.
+    """
+    some = next(iter(rows.values()))
+    order = torch.rand(some.shape[:2], generator=draws).argsort(1).to(some.device)  # (K, M)
+    learners = torch.arange(len(some), device=some.device)[:, None]
+    for part in range(number):
+        chosen = order[:, part::number]  # (K, m)
+        yield {name: column[learners, chosen].flatten(0, 1) for name, column in rows.items()}

@@ -1,0 +1,219 @@
+"""The RLModule: what is distilled, a critic, and the learners of this meta-iteration.
+
+Two copies exist. A Learner's has everything. An EnvRunner's has the *stepped* learners alone, so sampling
+does no inner step and the weights that travel are those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor, nn
+
+from trainables.environment.config import SetConfig
+from trainables.environment.critic import Critic
+from trainables.environment.distilled_set import DistilledSet
+from trainables.environment.learners import Parameters
+from trainables.environment.perception import Perception, draw_encoder
+from trainables.environment.population import training_population
+from trainables.environment.tasks import open_task
+from trainables.seeds import generator
+
+SET, SEED, LEARNERS, AVERAGE = "distilled", "seed", "learners", "average"
+
+
+class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
+    """Parameters: ``x`` (B, *observation), ``y`` (B, actions), ``y_log_std`` (1, actions) for vector actions,
+    ``log_inner_lr`` (), the encoder's, the critic's.
+
+    ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners and the decay of
+    the average.
+    """
+
+    def setup(self) -> None:
+        self.settings = SetConfig(**self.model_config[SET])
+        self.seed: int = self.model_config[SEED]
+        self.task = open_task(self.settings.env)
+        self.population = training_population(
+            self.settings.family_names, self.task, self.settings.encoder_level, self.model_config[LEARNERS]
+        )
+        drawn = self.population.draw(generator(self.seed, "shapes"))
+        self.stepped = _Bank(drawn)
+        if self.settings.normalise:
+            self.register_buffer("mean", torch.zeros(self.task.observation_shape))
+            self.register_buffer("variance", torch.ones(self.task.observation_shape))
+        self.encoder = nn.ParameterDict(
+            draw_encoder(self.settings.encoder_level, generator(self.seed, "encoder"))
+        )
+        if self.inference_only:
+            return
+        batch, actions = self.settings.batch_size, self.task.actions
+        draws = generator(self.seed, "distilled set")
+        self.x = nn.Parameter(torch.randn(batch, *self.task.observation_shape, generator=draws))
+        if self.settings.targets == "hard":
+            self.register_buffer("y", nn.functional.one_hot(torch.arange(batch) % actions, actions).float())
+        else:
+            self.y = nn.Parameter(torch.randn(batch, actions, generator=draws))
+        if not self.task.discrete:
+            self.y_log_std = nn.Parameter(torch.zeros(1, actions))
+        self.log_inner_lr = nn.Parameter(torch.tensor(math.log(self.settings.inner_lr)))
+        self.critic = Critic(self.task, generator(self.seed, "critic"))
+        self.initial = _Bank(drawn)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+        self.averaged = _Bank([{name: p.detach() for name, p in self.distilled_parameters().items()}])
+
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["x", "y", "y_log_std", "log_inner_lr", "critic", "initial", "drawn", "averaged", "seen"]
+
+    def distilled_parameters(self) -> dict[str, Tensor]:
+        """What makes up the set, by name; the average over iterations is of these."""
+        named = {name: p for name, p in self.named_parameters() if name in _DISTILLED}
+        return named | {f"encoder_{name}": p for name, p in self.encoder.items()}
+
+    # Sampling
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            outputs = self.act(self.stepped.parameters_of(), batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: outputs}
+
+    def act(self, parameters: list[Parameters], observations: Tensor) -> Tensor:
+        """Inputs of the action distribution for rows that belong to the learners in equal shares, in order.
+
+        (K * n, *observation) -> (K * n, actions), or (K * n, 2 * actions) with the log of the deviations.
+        """
+        features = self.perception()(observations).unflatten(0, (self.population.count, -1))
+        outputs = self.population.outputs(parameters, features)  # (K, n, actions)
+        log_std = self.population.log_std(parameters)
+        if log_std is not None:
+            outputs = torch.cat([outputs, log_std.unsqueeze(1).expand_as(outputs)], -1)
+        return outputs.flatten(0, 1)
+
+    def perception(self) -> Perception:
+        """How observations are seen now."""
+        known = self.settings.normalise
+        return Perception(
+            self.task.observation_scale,
+            self.mean if known else None,
+            self.variance if known else None,
+            dict(self.encoder.items()) or None,
+        )
+
+    # Learning
+
+    def step_learners(self, create_graph: bool) -> list[Parameters]:
+        """This meta-iteration's learners after the inner step."""
+        return self.population.step(
+            self.initial.parameters_of(),
+            self.perception().encode(self.x),
+            self.y,
+            self.log_inner_lr.exp(),
+            y_log_std=getattr(self, "y_log_std", None),
+            loss=loss_of(self.settings),
+            steps=self.settings.inner_steps,
+            create_graph=create_graph,
+        )
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTION_DIST_INPUTS: self.act(self.step_learners(True), batch[Columns.OBS])}
+
+    def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
+        values: Tensor = self.critic(self.perception().normalise(batch[Columns.OBS])).squeeze(-1)
+        return values
+
+    def redraw(self) -> None:
+        """Fresh learners for the next meta-iteration, stepped; the same on every Learner and when resumed."""
+        if not self.settings.static_learners or not self.drawn:
+            self.drawn += 1
+            self.initial.fill(self.population.draw(generator(self.seed, "learners", int(self.drawn))))
+        self.stepped.fill(self.step_learners(False))
+
+    def update_average(self) -> None:
+        """Move the average towards the set as it is."""
+        (kept,) = self.averaged.parameters_of()
+        for name, parameter in self.distilled_parameters().items():
+            kept[name].lerp_(parameter.detach(), 1 - self.model_config[AVERAGE])
+
+    @torch.no_grad()
+    def observe(self, observations: Tensor) -> None:
+        """Take raw observations (n, *observation) into the statistics, those of all Learners alike."""
+        scaled = observations.double() * self.task.observation_scale
+        count = torch.full((), float(len(scaled)), dtype=torch.float64, device=scaled.device)
+        total, squares = scaled.sum(0), scaled.square().sum(0)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for part in (count, total, squares):
+                torch.distributed.all_reduce(part)
+        mean, variance = total / count, (squares / count - (total / count).square()).clamp_min(0)
+        whole, share = self.seen + count, count / (self.seen + count)
+        apart = mean - self.mean
+        self.variance.copy_(
+            (1 - share) * self.variance + share * variance + share * (1 - share) * apart.square()
+        )
+        self.mean.add_(share * apart)
+        self.seen.copy_(whole)
+
+
+def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet:
+    """The averaged set, from the state of a Learner's module."""
+    prefix, suffix = "averaged.", "_0"
+    kept = {
+        name.removeprefix(prefix).removesuffix(suffix): torch.as_tensor(value, dtype=torch.float32)
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+    own = "encoder_"
+    encoder = {name.removeprefix(own): value for name, value in kept.items() if name.startswith(own)}
+    return DistilledSet(
+        kept["x"],
+        kept["y"] if "y" in kept else torch.as_tensor(state["y"]),
+        kept["log_inner_lr"].exp(),
+        kept.get("y_log_std"),
+        encoder=encoder or None,
+        mean=torch.as_tensor(state["mean"]) if settings.normalise else None,
+        variance=torch.as_tensor(state["variance"]) if settings.normalise else None,
+        loss=loss_of(settings),
+        inner_steps=settings.inner_steps,
+    )
+
+
+def loss_of(settings: SetConfig) -> str:
+    """The inner loss: hard targets are probabilities, soft ones logits."""
+    return "cross_entropy" if settings.targets == "hard" else "mse"
+
+
+_DISTILLED = ("x", "y", "y_log_std", "log_inner_lr")
+
+
+class _Bank(nn.Module):
+    """Parameters of learners as buffers: part of the state, but not trained."""
+
+    def __init__(self, content: list[Parameters]) -> None:
+        super().__init__()
+        self._names = [list(parameters) for parameters in content]
+        for i, parameters in enumerate(content):
+            for name, tensor in parameters.items():
+                self.register_buffer(self._key(i, name), tensor.clone())
+
+    @staticmethod
+    def _key(i: int, name: str) -> str:
+        return f"{name}_{i}"
+
+    def parameters_of(self) -> list[Parameters]:
+        """The tensors themselves."""
+        return [
+            {name: self.get_buffer(self._key(i, name)) for name in names}
+            for i, names in enumerate(self._names)
+        ]
+
+    def fill(self, content: list[Parameters]) -> None:
+        """Overwrite them."""
+        for held, parameters in zip(self.parameters_of(), content, strict=True):
+            for name, tensor in parameters.items():
+                held[name].copy_(tensor.detach())
