@@ -27,7 +27,8 @@ def build_parser() -> FlagParser:
     made = parser(
         "tune-dd distill",
         "Distil one configuration: train or reuse the encoder, score the controls, learn prototypes, and "
-        "write results/<name>/<dataset>/<backbone>/<run>/.",
+        "write results/<name>/<dataset>/<backbone>/<run>/. For reinforcement-learning tasks see "
+        "tune-dd distill environment --help.",
     )
     made.add_flag("--methods", str, "how to learn", default=("implicit",), many=True, choices=METHODS)
     made.add_flag("--name", str, "folder of runs that belong together", default="runs")
@@ -50,7 +51,12 @@ def build_parser() -> FlagParser:
 @main_guard
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one distillation; returns the exit code."""
-    flags = build_parser().parse(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["environment"]:
+        from tune_dd.environments.distill import distill_environment
+
+        return distill_environment(words[1:])
+    flags = build_parser().parse(words)
     methods = tuple(dict.fromkeys(flags["methods"]))
     config = parse_config(flags, methods[0])
     run = flags["run_name"] or default_run_name(config, methods)

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainables.environment.families import FAMILIES
 from trainables.environment.perception import LEVELS
+from trainables.environment.tasks import Task, open_task
 from trainables.errors import InputError
 from trainables.schema import check_options, from_flat, option, refuse_unknown
 
@@ -102,6 +103,22 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+def task_of(settings: SetConfig) -> Task:
+    """The task that a set is distilled from.
+
+    Raises:
+        InputError: there is none of that name, or it does not go with the other settings.
+    """
+    task = open_task(settings.env)
+    if settings.encoder_level != "none" and len(task.observation_shape) == 1:
+        raise InputError(
+            f"--encoder-level is {settings.encoder_level}",
+            f"{task.env_id} shows no pictures",
+            "leave it out, or choose an Atari game",
+        )
+    return task
 
 
 PARTS = (SetConfig, OuterConfig, ProbeConfig)

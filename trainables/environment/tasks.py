@@ -1,17 +1,15 @@
 """Reinforcement-learning tasks by name, each as one batched environment with the same manners.
 
 Every batch that :meth:`Task.make` gives restarts an ended episode in the same step (gymnasium's
-``AutoresetMode.SAME_STEP``), so each step is a transition; :func:`next_observations` has the last
-observation of the ended ones.
+``AutoresetMode.SAME_STEP``), so each step is a transition; ``infos["final_obs"]`` has the last observation
+of the ended ones.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -33,6 +31,8 @@ MUJOCO = (
     "Walker2d",
 )
 """The tasks of the reference; any other of gymnasium's with vectors to see and one action does as well."""
+PICTURES = (4, 84, 84)
+"""The one shape of pictures that the convolutional network takes."""
 _EXAMPLES = ("CartPole-v1", "CartPole5D-v1", *(f"{name}-v5" for name in MUJOCO), *atari.REFERENCE_GAMES)
 
 
@@ -57,13 +57,14 @@ class Task:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
 
-    def make(self, num_envs: int, training: bool = False) -> Batch:
+    def make(self, num_envs: int, training: bool = False, pictures: bool = False) -> Batch:
         """A batch of ``num_envs`` episodes.
 
         Args:
             training: with the rewards that learning uses (Atari: only their sign).
+            pictures: with ``render`` (cart-poles and games have none: there observations say it all).
         """
-        return _make(self.env_id, num_envs, training)
+        return _make(self.env_id, num_envs, training, pictures)
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Actions as the environment takes them; (n,) int or (n, actions) float."""
@@ -71,6 +72,7 @@ class Task:
             return actions
         low, high = (np.array(bound, actions.dtype) for bound in (self.low, self.high))
         clipped: np.ndarray = np.clip(actions, low, high)
+        clipped = np.nan_to_num(clipped)  # a learner that diverged still acts
         return clipped
 
 
@@ -84,15 +86,19 @@ def open_task(env_id: str) -> Task:
     Raises:
         InputError: if there is no such task, or learners of this project cannot take part in it.
     """
+    if cartpole.dimensions_of(env_id) == 1:
+        env_id = "CartPole-v1"
     env_id = atari.canonical_id(env_id) or env_id
     env = _make(env_id, 1, training=False)
     try:
         seen, acted = env.single_observation_space, env.single_action_space
     finally:
         env.close()
-    if not isinstance(seen, spaces.Box) or len(seen.shape) not in (1, 3):
+    if not isinstance(seen, spaces.Box) or (len(seen.shape) != 1 and seen.shape != PICTURES):
         raise InputError(
-            f"--env is {env_id}", f"what it shows is {seen}", "choose one that shows a vector or pictures"
+            f"--env is {env_id}",
+            f"what it shows is {seen}",
+            f"choose one that shows a vector, or pictures of shape {PICTURES} as Atari games do here",
         )
     scale = 1 / 255 if seen.dtype == np.uint8 else 1.0
     if isinstance(acted, spaces.Discrete) and acted.start == 0:
@@ -105,22 +111,7 @@ def open_task(env_id: str) -> Task:
     )
 
 
-def next_observations(observations: np.ndarray, infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
-    """What each step led to: for ended episodes their last observation, not the next one's first.
-
-    Args:
-        observations: as ``step`` returned them, (num_envs, ...).
-        ended: whether each episode ended in this step, (num_envs,) bool.
-    """
-    if not ended.any():
-        return observations
-    last = observations.copy()
-    for row in np.flatnonzero(ended):
-        last[row] = infos["final_obs"][row]
-    return last
-
-
-def _make(env_id: str, num_envs: int, training: bool) -> Batch:
+def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) -> Batch:
     dimensions = cartpole.dimensions_of(env_id)
     if dimensions is not None:
         return cartpole.CartPoleVectorEnv(num_envs, dimensions)
@@ -136,10 +127,11 @@ def _make(env_id: str, num_envs: int, training: bool) -> Batch:
                 num_envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+                **({"render_mode": "rgb_array"} if pictures else {}),
             )
-    except gym.error.DependencyNotInstalled as error:
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise InputError(
-            f"--env is {env_id}", f"it cannot be loaded: {error}", "install what it names"
+            f"--env is '{env_id}'", f"it cannot be loaded: {error}", "install what it names"
         ) from error
     except gym.error.Error as error:
         raise InputError(

@@ -10,8 +10,7 @@ from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from trainables.environment.config import EnvironmentConfig
-from trainables.environment.tasks import open_task
+from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.errors import InputError
 from trainables.ppmo.batch import PpmoBatch
 from trainables.ppmo.env_runner import PpmoEnvRunner
@@ -36,7 +35,8 @@ def algorithm_config(
         InputError: if the environments cannot be shared out evenly.
     """
     distilled, outer = settings.distilled, settings.outer
-    env = open_task(distilled.env).env_id
+    env = task_of(distilled).env_id
+    batch_size = outer.num_envs * outer.rollout_steps // max(1, num_learners)
     num_envs = outer.num_envs // max(1, num_env_runners)
     if num_envs * max(1, num_env_runners) != outer.num_envs or num_envs % outer.learners:
         raise InputError(
@@ -69,8 +69,8 @@ def algorithm_config(
             learner_class=PpmoLearner,
             learner_connector=partial(_learner_connector, settings),
             add_default_connectors_to_learner_pipeline=False,
-            train_batch_size_per_learner=outer.num_envs * outer.rollout_steps // max(1, num_learners),
-            minibatch_size=outer.minibatch_size,
+            train_batch_size_per_learner=batch_size,
+            minibatch_size=min(outer.minibatch_size, batch_size),
             num_epochs=outer.epochs,
             lr=outer.outer_lr,
             gamma=outer.gamma,

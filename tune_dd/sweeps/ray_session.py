@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.errors import InputError
 from tune_dd.sweeps.settings import SweepConfig
 
 CONNECT_TIMEOUT_S = 3.0
+_QUIET: Any = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 JOIN_TIMEOUT_S = 12.0
 
 # Set before Ray's processes start, as they inherit them.
@@ -56,8 +58,13 @@ def quiet_ray() -> None:
     """Ray's notes on tokens, exporters and its own progress are noise beside the sweep's one line."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("ray", "ray.tune", "ray.data", "ray.train"):
+    for name in ("ray", "ray.tune", "ray.data", "ray.train", "ray.rllib"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    import ray._private.worker
+
+    # Ray prints a paragraph for every worker that dies, whatever log_to_driver says. The sweep has a line
+    # of its own for that.
+    ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 def resources(config: SweepConfig) -> Resources:
@@ -127,26 +134,28 @@ def _join(address: str) -> dict[str, float]:
 @contextlib.contextmanager
 def ray_session(config: SweepConfig, workers: int, available: Resources) -> Iterator[None]:
     """Ray, for the time of the block."""
+    if config.address is None:
+        with local_session(workers * config.cpus_per_trial, available.gpus):
+            yield
+        return
     quiet_ray()
     import ray
-    import ray._private.worker
 
-    # Ray prints a paragraph for every worker that dies, whatever log_to_driver says. The sweep has a line
-    # of its own for that.
-    ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
+    ray.init(address=config.address, **_QUIET)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if config.address is None:
-        # "local": without it Ray joins any cluster that somebody started on this machine.
-        ray.init(
-            address="local",
-            num_cpus=workers * config.cpus_per_trial,
-            num_gpus=available.gpus,
-            include_dashboard=False,
-            **quiet,
-        )
-    else:
-        ray.init(address=config.address, **quiet)
+
+@contextlib.contextmanager
+def local_session(cpus: int, gpus: int = 0) -> Iterator[None]:
+    """An instance of Ray on this machine, for the time of the block."""
+    quiet_ray()
+    import ray
+
+    # "local": without it Ray joins any cluster that somebody started on this machine.
+    ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **_QUIET)
     try:
         yield
     finally:

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.rllib.utils.numpy import convert_to_numpy
 
-from trainables.environment.config import EnvironmentConfig
+from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.environment.distilled_set import DistilledSet
-from trainables.environment.tasks import open_task
 from trainables.environment.validation import untrained, validate
 from trainables.ppmo.algorithm import algorithm_config
 from trainables.ppmo.module import distilled_set
@@ -25,9 +23,10 @@ from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
 
 _METRICS = "learner/metrics_logger"
+_TELLING = ("averaged.", "stepped.")
 
 
-class EnvironmentDistillation:
+class PpmoRun:
     """Runs meta-iterations, and reports what fresh learners make of the set so far.
 
     A Ray session must exist. Close it after use.
@@ -43,9 +42,8 @@ class EnvironmentDistillation:
 
     def __init__(self, settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0) -> None:
         self.settings = settings
-        self.task = open_task(settings.distilled.env)
+        self.task = task_of(settings.distilled)
         self.iteration = 0
-        self.env_steps = 0
         self.learning_cpu_s = 0.0
         self._algorithm = algorithm_config(settings, num_env_runners, num_learners).build_algo()
         learners, episodes = self._probe_size
@@ -56,6 +54,16 @@ class EnvironmentDistillation:
     def done(self) -> bool:
         """Whether all meta-iterations have been made."""
         return self.iteration >= self.settings.outer.iterations
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps sampled."""
+        return self.iteration * self.settings.outer.num_envs * self.settings.outer.rollout_steps
+
+    @property
+    def reports(self) -> int:
+        """Reports made."""
+        return math.ceil(self.iteration / self.settings.probe.iterations_per_report)
 
     @property
     def _probe_size(self) -> tuple[int, int]:
@@ -75,20 +83,20 @@ class EnvironmentDistillation:
         )
         started = time.process_time()
         while self.iteration < until:
-            result = self._algorithm.train()
+            sampled = self._algorithm.train()["env_runners"]
             self.iteration += 1
-            sampled = result["env_runners"]
-            self.env_steps = int(sampled[NUM_ENV_STEPS_SAMPLED_LIFETIME])
             self._episode_return = _finite(sampled.get("episode_return_mean"), self._episode_return)
         self.learning_cpu_s += time.process_time() - started
         return self.probe()
 
     def probe(self) -> dict[str, float]:
         """Scores of the set as it stands; see :meth:`step`."""
-        distilled = self.distilled()
+        state = self._module_state()
+        distilled = distilled_set(state, self.settings.distilled)
         learners, episodes = self._probe_size
         scores = {"env_steps": float(self.env_steps), "episode_return": self._episode_return}
-        if not all(part.isfinite().all() for part in (distilled.x, distilled.y, distilled.inner_lr)):
+        # A set of huge numbers is finite, but its learners are not.
+        if not all(np.isfinite(value).all() for name, value in state.items() if name.startswith(_TELLING)):
             worst = self.untrained_return
             return {**scores, "probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst,
                     "inner_lr": 0.0, "diverged": 1.0}  # fmt: skip
@@ -107,8 +115,12 @@ class EnvironmentDistillation:
 
     def distilled(self) -> DistilledSet:
         """The set, averaged over the last iterations."""
+        return distilled_set(self._module_state(), self.settings.distilled)
+
+    def _module_state(self) -> dict[str, Any]:
         state = self._algorithm.learner_group.get_state(not_components=["learner/optimizer", _METRICS])
-        return distilled_set(state["learner"]["rl_module"][DEFAULT_MODULE_ID], self.settings.distilled)
+        content: dict[str, Any] = state["learner"]["rl_module"][DEFAULT_MODULE_ID]
+        return content
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`restore` needs, as tensors and plain values, whole or not at all.
@@ -117,7 +129,6 @@ class EnvironmentDistillation:
         """
         content = {
             "iteration": self.iteration,
-            "env_steps": self.env_steps,
             "episode_return": self._episode_return,
             "untrained_return": self.untrained_return,
             "learning_cpu_s": self.learning_cpu_s,
@@ -133,7 +144,7 @@ class EnvironmentDistillation:
             InputError: the file is missing or damaged.
         """
         content = load_tensors(path)
-        self.iteration, self.env_steps = content["iteration"], content["env_steps"]
+        self.iteration = content["iteration"]
         self._episode_return, self.untrained_return = content["episode_return"], content["untrained_return"]
         self.learning_cpu_s = content["learning_cpu_s"]
         learners, runners = self._algorithm.learner_group, self._algorithm.env_runner_group
@@ -156,7 +167,7 @@ def _as_tensors(state: Any) -> Any:
     if isinstance(state, Mapping):
         return {name: _as_tensors(value) for name, value in state.items()}
     if isinstance(state, list | tuple):
-        return [_as_tensors(value) for value in state]
+        return type(state)(map(_as_tensors, state))
     return state
 
 

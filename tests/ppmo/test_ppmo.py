@@ -1,0 +1,148 @@
+"""Learning with RLlib: it learns, repeats itself, resumes, and spreads over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from trainables.environment.config import EnvironmentConfig
+from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.validation import validate
+from trainables.errors import InputError
+from trainables.ppmo.algorithm import algorithm_config
+from trainables.ppmo.run import PpmoRun
+from tune_dd.sweeps.ray_session import local_session
+
+pytestmark = pytest.mark.timeout(300)
+TINY = {"num_envs": 20, "rollout_steps": 10, "minibatch_size": 100, "probe_learners": 4}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    """One instance of Ray for all tests here."""
+    with local_session(cpus=6):
+        yield
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., PpmoRun]]:
+    """Start runs that are closed after the test."""
+    runs: list[PpmoRun] = []
+
+    def start(**settings: Any) -> PpmoRun:
+        runs.append(PpmoRun(EnvironmentConfig.parse(settings)))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def states(run: PpmoRun) -> dict[str, torch.Tensor]:
+    """Everything in the Learner's module."""
+    found: dict[str, torch.Tensor] = run._algorithm.learner_group._learner.module[
+        DEFAULT_MODULE_ID
+    ].state_dict()
+    return found
+
+
+def test_two_states_teach_cart_pole_in_one_step(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
+    run = started(iterations=40, iterations_per_report=20, probe_learners=20)
+    scores = [run.step(), run.step()]
+    assert run.done
+    assert scores[1]["env_steps"] == 40 * 50 * 40
+    assert scores[1]["probe_return"] > scores[0]["probe_return"] > 2 * run.untrained_return
+    assert scores[1]["probe_return"] > 450
+    run.distilled().save(tmp_path / "set.pt")
+    assert validate(load_distilled_set(tmp_path / "set.pt"), run.task, 20, 2, seed=9).mean > 450
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"env": "CartPole2D-v1", "batch_size": 3, "normalise": True},
+        {"targets": "hard", "inner_steps": 2},
+        {"families": "same+xe+random_size+random_hidden", "num_envs": 40, "learners": 20},
+        {"env": "Reacher-v5", "batch_size": 8},
+    ],
+    ids=["normalised", "hard", "families", "vectors"],
+)
+def test_same_seed_same_set(started: Callable[..., PpmoRun], settings: dict[str, Any]) -> None:
+    runs = [started(**{**TINY, **settings}, iterations=2, iterations_per_report=1) for _ in range(2)]
+    first, second = ([run.step(), run.step()] for run in runs)
+    assert first == second
+    one, two = (states(run) for run in runs)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    fresh = started(**{**TINY, **settings}, iterations=2)
+    assert not torch.equal(states(fresh)["x"], one["x"])
+
+
+def test_static_learners_are_drawn_once(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, static_learners=True, iterations=2, iterations_per_report=1)
+    before = {name: tensor.clone() for name, tensor in states(run).items()}
+    run.step()
+    after = states(run)
+    assert torch.equal(before["initial.weight0_0"], after["initial.weight0_0"])
+    assert not torch.equal(before["stepped.weight0_0"], after["stepped.weight0_0"])
+
+
+def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
+    settings = {**TINY, "normalise": True, "iterations": 3, "iterations_per_report": 1}
+    first = started(**settings)
+    first.step()
+    last = first.step()
+    first.save(tmp_path / "state.pt")
+    second = started(**settings)
+    second.restore(tmp_path / "state.pt")
+    assert second.iteration == 2
+    assert second.reports == 2
+    assert second.probe() == last
+    assert all(torch.equal(states(first)[name], states(second)[name]) for name in states(first))
+    optimisers = [run._algorithm.learner_group.get_state()["learner"]["optimizer"] for run in (first, second)]
+    assert str(optimisers[0]) == str(optimisers[1])
+    assert second.step()["env_steps"] == 3 * 200
+    assert second.done
+
+
+def test_a_set_that_is_not_finite_is_a_result(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, iterations=2, iterations_per_report=1, inner_lr_lr=1e30)
+    scores = [run.step(), run.step()][-1]
+    assert scores["diverged"] == 1.0
+    assert scores["probe_return"] == run.untrained_return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runners", "learners"), [(2, 0), (0, 2)])
+def test_other_processes_hold_the_same_weights(runners: int, learners: int) -> None:
+    settings = EnvironmentConfig.parse({**TINY, "normalise": True})
+    algorithm = algorithm_config(settings, runners, learners).build_algo()
+    try:
+        algorithm.train()
+        result = algorithm.train()
+        assert result["env_runners"]["num_env_steps_sampled_lifetime"] == 400
+        held = [found.get() for found in algorithm.learner_group.foreach_learner(_weights)]
+        assert len(held) == max(1, learners)
+        sampling = algorithm.env_runner_group.foreach_env_runner(_weights, local_env_runner=runners == 0)
+        assert len(sampling) == max(1, runners)
+        for other in held[1:] + sampling:
+            assert "stepped.weight0_0" in other
+            assert all(torch.equal(other[name], held[0][name]) for name in other)
+    finally:
+        algorithm.stop()
+
+
+def _weights(process: Any) -> dict[str, torch.Tensor]:
+    module = process.module
+    module = module if hasattr(module, "population") else module[DEFAULT_MODULE_ID].unwrapped()
+    found: dict[str, torch.Tensor] = module.state_dict()
+    return found
+
+
+def test_runners_must_share_evenly() -> None:
+    with pytest.raises(InputError, match="3 environment runners share 20 environments"):
+        algorithm_config(EnvironmentConfig.parse(TINY), num_env_runners=3)

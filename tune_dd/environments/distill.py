@@ -1,0 +1,127 @@
+"""``tune-dd distill environment``: one set from noise to a learning curve, in this process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.environment.config import (
+    PARTS,
+    EnvironmentConfig,
+    OuterConfig,
+    ProbeConfig,
+    SetConfig,
+    task_of,
+)
+from tune_dd.flags import FlagParser, add_config, parser
+from tune_dd.runs.folder import check_writable, refuse_existing, run_path
+from tune_dd.sweeps.live_display import clock
+
+if TYPE_CHECKING:  # Ray takes seconds to import: only once the flags are known to be good
+    from trainables.ppmo.run import PpmoRun
+
+
+def build_parser() -> FlagParser:
+    """The flags of ``tune-dd distill environment``."""
+    made = parser(
+        "tune-dd distill environment",
+        "Distil a reinforcement-learning task into one batch, and write "
+        "results/<name>/<task>/<network>/<run>/.",
+    )
+    made.add_flag("--name", str, "folder of runs that belong together", default="runs")
+    made.add_flag("--run-name", str, "this run's folder (default: batch size and seed)")
+    made.add_flag("--storage", str, "folder of all results", default="results", metavar="DIR")
+    for part in (SetConfig, OuterConfig, ProbeConfig):
+        add_config(made, part)
+    return made
+
+
+def distill_environment(argv: Sequence[str]) -> int:
+    """Run one distillation; returns the exit code."""
+    flags = build_parser().parse(argv)
+    settings = EnvironmentConfig.parse(flags.given_for(*PARTS))
+
+    task = task_of(settings.distilled)
+    name = flags["run_name"] or f"b{settings.distilled.batch_size}-s{settings.outer.seed}"
+    network = "mlp" if len(task.observation_shape) == 1 else "nature_cnn"
+    place = task.env_id.replace("/", "-")
+    folder = run_path(Path(flags["storage"]), flags["name"], place, network, name)
+    refuse_existing(folder)
+    check_writable("--storage", Path(flags["storage"]))
+    print(describe(settings, task.env_id), flush=True)
+
+    import torch
+
+    from tune_dd.environments.outputs import write_run
+    from tune_dd.sweeps.ray_session import local_session
+
+    torch.set_num_threads(settings.probe.threads)
+    started_s = time.monotonic()
+    with local_session(cpus=1):
+        from trainables.ppmo.run import PpmoRun
+
+        distillation = PpmoRun(settings)
+        try:
+            curve = learn(distillation)
+            write_run(folder, distillation, curve, time.monotonic() - started_s)
+        finally:
+            distillation.close()
+    print(f"\n{_shortest(folder)}")
+    for path in sorted(folder.iterdir()):
+        print(f"  {path.name}")
+    print(f"\nnext: tune-dd validate {_shortest(folder)}/distilled_set.pt --env {task.env_id}")
+    return 0
+
+
+def learn(distillation: PpmoRun) -> list[dict[str, float]]:
+    """All meta-iterations, told as they go.
+
+    Returns:
+        One report after the other, with ``iteration`` and ``learning_cpu_s``.
+    """
+    print(f"untrained learners reach {distillation.untrained_return:.1f}\n", flush=True)
+    curve: list[dict[str, float]] = []
+    started_s, in_place = time.monotonic(), sys.stdout.isatty()
+    total = distillation.settings.outer.iterations
+    while not distillation.done:
+        scores = distillation.step()
+        done, passed_s = distillation.iteration, time.monotonic() - started_s
+        curve.append({"iteration": done, "learning_cpu_s": distillation.learning_cpu_s, **scores})
+        fresh = f"{scores['probe_return']:.1f} ± {scores['probe_return_sem']:.1f}"
+        line = (
+            f"  {done}/{total}  fresh learners {fresh}, greedy {scores['greedy_return']:.1f}"
+            f"  inner lr {scores['inner_lr']:.3g}  "
+            f"{scores['env_steps'] / distillation.learning_cpu_s:,.0f} steps a CPU s"
+            f"  {clock(passed_s / done * (total - done))} left"
+        )
+        last = distillation.done or bool(scores["diverged"])
+        print(f"\r\x1b[K{line}" if in_place else line, end="" if in_place and not last else "\n", flush=True)
+        if scores["diverged"]:
+            print("  it diverged: the set is no longer finite")
+            break
+    return curve
+
+
+def describe(settings: EnvironmentConfig, env_id: str) -> str:
+    """What is about to run, one line a part; then every setting that differs from its default."""
+    distilled, outer = settings.distilled, settings.outer
+    default = EnvironmentConfig().flat()
+    told = {"env", "batch_size", "targets", "learners", "num_envs", "rollout_steps", "seed", "iterations"}
+    changed = {k: v for k, v in settings.flat().items() if v != default[k] and k not in told}
+    lines = [
+        f"task      {env_id}",
+        f"set       {distilled.batch_size} states, {distilled.targets} targets",
+        f"learn     {outer.iterations} meta-iterations of {outer.num_envs} x {outer.rollout_steps} steps "
+        f"with {outer.learners} learners each, seed {outer.seed}",
+    ]
+    if changed:
+        lines.append("also      " + ", ".join(f"{key} {value}" for key, value in changed.items()))
+    return "\n".join(lines)
+
+
+def _shortest(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,49 @@
+"""What one environment distillation leaves behind: the set, its summary and its learning curve."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trainables.environment_distillation import SET_FILE
+from trainables.ppmo.run import PpmoRun
+from tune_dd.environments.curves import draw_curves
+from tune_dd.runs.folder import SUMMARY_FILE, new_run_folder, versions, write_json
+
+SUMMARY_SCHEMA = 1
+CURVE_FILE = "learning_curve.csv"
+CURVE_PICTURE = "learning_curve.png"
+
+
+def write_run(
+    folder: Path, distillation: PpmoRun, curve: Sequence[Mapping[str, float]], wall_s: float
+) -> None:
+    """Fill a new folder.
+
+    Args:
+        curve: reports in order, each with ``iteration`` and ``learning_cpu_s``.
+
+    Raises:
+        InputError: if the folder exists, or cannot be written.
+    """
+    with new_run_folder(folder) as place:
+        distillation.distilled().save(place / SET_FILE)
+        with (place / CURVE_FILE).open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(curve[0]))
+            writer.writeheader()
+            writer.writerows(curve)
+        draw_curves(curve, distillation.untrained_return, distillation.task.env_id, place / CURVE_PICTURE)
+        last = dict(curve[-1])
+        write_json(
+            place / SUMMARY_FILE,
+            {
+                "schema_version": SUMMARY_SCHEMA,
+                "kind": "environment",
+                "config": distillation.settings.flat(),
+                "scores": {name: value for name, value in last.items() if name != "learning_cpu_s"},
+                "untrained_return": distillation.untrained_return,
+                "versions": versions(),
+                "timings": {"learning_cpu_s": last["learning_cpu_s"], "wall_s": wall_s},
+            },
+        )
