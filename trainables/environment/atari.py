@@ -18,7 +18,7 @@ from trainables.errors import InputError
 
 PREFIX = "ALE/"
 REFERENCE_GAMES = ("Centipede", "MsPacman", "Pong", "SpaceInvaders")
-_FORMS = (r"ALE/(\w+)-v5", r"(\w+)NoFrameskip-v4", r"(\w+)")
+_FORMS = (r"ALE/(\w+?)(?:-v5)?", r"(\w+)NoFrameskip-v4", r"(\w+)")
 
 
 def canonical_id(name: str) -> str | None:

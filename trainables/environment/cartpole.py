@@ -19,6 +19,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 MAX_EPISODE_STEPS = 500
+REGISTERED_DIMENSIONS = 10
+"""Up to this N gymnasium knows ``CartPole<N>D-v1`` once this module is imported; :func:`register` adds more."""
 
 # The constants of gymnasium's CartPoleEnv (Barto, Sutton and Anderson, 1983), in SI units.
 _GRAVITY = 9.8
@@ -186,3 +188,7 @@ def register(dimensions: int) -> str:
             kwargs={"dimensions": dimensions},
         )
     return env_id
+
+
+for _dimensions in range(1, REGISTERED_DIMENSIONS + 1):
+    register(_dimensions)

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainables.environment.inner_step import LOSSES
 from trainables.environment.learners import Parameters
 from trainables.environment.perception import LEVELS, NATURE_LAYERS, Perception
-from trainables.environment.tasks import Task
+from trainables.environment.tasks import PICTURES, Task
 from trainables.errors import InputError
 from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
@@ -117,7 +117,9 @@ def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:
         InputError: if a file is missing, damaged or holds something else.
     """
     content = load_tensors(path)
-    own = content.get("distiller", content) if isinstance(content, Mapping) else {}
+    content = content if isinstance(content, Mapping) else {}
+    own = content.get("distiller", content)
+    own = own if isinstance(own, Mapping) else {}
     vectors = "y_mean" in own
     needed = ("x", "y_mean", "y_logstd", "inner_lr") if vectors else ("x", "y", "inner_lr")
     missing = [name for name in needed if not isinstance(own.get(name), Tensor)]
@@ -128,26 +130,69 @@ def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:
             "give a file with x, y and inner_lr, such as distillation of an environment writes",
         )
     x, y, inner_lr = own["x"], own["y_mean" if vectors else "y"], own["inner_lr"]
-    if x.ndim < 2 or y.ndim != 2 or len(x) != len(y) or inner_lr.numel() != 1:
+    if x.ndim < 2 or y.ndim != 2 or not 0 < len(x) == len(y) or inner_lr.numel() != 1:
         shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}, inner_lr {tuple(inner_lr.shape)}"
         raise InputError(f"{path} holds {shapes}", "x and y must have a row each state", "check the file")
+    if vectors and own["y_logstd"].numel() != y.shape[1]:
+        raise InputError(
+            f"{path} has y_logstd of shape {tuple(own['y_logstd'].shape)}",
+            f"an action has {y.shape[1]} numbers",
+            "check the file",
+        )
     for name in needed:
         if not own[name].isfinite().all():
             raise InputError(f"{path} has {name} that is not finite", "a set must be finite", "make it anew")
-    first_layers = content.get("encoder")
-    if encoder is not None:
-        first_layers = load_tensors(encoder)
+    loss, steps = content.get("loss", LOSSES[0]), content.get("inner_steps", 1)
+    if loss not in LOSSES[: 1 if vectors else None] or type(steps) is not int or steps < 1:
+        raise InputError(
+            f"{path} asks for {steps!r} inner steps with the loss {loss!r}",
+            f"it takes at least 1, with {' or '.join(LOSSES)} (vectors of actions: {LOSSES[0]})",
+            "check the file",
+        )
+    mean, variance = _read_statistics(content, x, path)
+    first_layers = content.get("encoder") if encoder is None else load_tensors(encoder)
+    if first_layers is not None and x.shape[1:] != PICTURES:
+        raise InputError(
+            f"{path} holds observations of shape {tuple(x.shape[1:])}",
+            f"an encoder sees {PICTURES}",
+            "leave the encoder out, or give the set that belongs to it",
+        )
     return DistilledSet(
         x.float(),
         y.float(),
         inner_lr.float().reshape(()),
         own["y_logstd"].float().reshape(1, -1) if vectors else None,
-        encoder=_read_encoder(first_layers, encoder or path) if first_layers else None,
-        mean=content.get("mean"),
-        variance=content.get("variance"),
-        loss=content.get("loss", LOSSES[0]),
-        inner_steps=content.get("inner_steps", 1),
+        encoder=_read_encoder(first_layers, encoder or path) if first_layers is not None else None,
+        mean=mean,
+        variance=variance,
+        loss=loss,
+        inner_steps=steps,
     )
+
+
+def _read_statistics(
+    content: Mapping[str, Any], x: Tensor, source: Path
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Mean and variance of observations, if the file has them.
+
+    Raises:
+        InputError: if they are no such statistics.
+    """
+    if "mean" not in content and "variance" not in content:
+        return None, None
+    mean, variance = content.get("mean"), content.get("variance")
+    if (
+        not isinstance(mean, Tensor)
+        or not isinstance(variance, Tensor)
+        or not mean.shape == variance.shape == x.shape[1:]
+        or not (mean.isfinite().all() and variance.isfinite().all() and (variance >= 0).all())
+    ):
+        raise InputError(
+            f"{source} has observation statistics that cannot be used",
+            f"mean and variance must be finite and of shape {tuple(x.shape[1:])}, variances not negative",
+            "make it anew",
+        )
+    return mean.float(), variance.float()
 
 
 def _read_encoder(content: Any, source: Path) -> Parameters:
@@ -156,22 +201,29 @@ def _read_encoder(content: Any, source: Path) -> Parameters:
     Raises:
         InputError: if these are no such layers.
     """
-    tensors = [t for t in content.values() if isinstance(t, Tensor)] if isinstance(content, Mapping) else []
+    named = dict(content) if isinstance(content, Mapping) else {}
+    # Ours go by their names, as containers of parameters may have sorted them; foreign ones by their order.
+    own = [f"{kind}{i}" for i in range(len(NATURE_LAYERS)) for kind in ("weight", "bias")]
+    if named.keys() <= set(own):
+        named = {name: named[name] for name in own if name in named}
+    tensors = [t for t in named.values() if isinstance(t, Tensor)]
     encoder: Parameters = {}
     for i, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=False)):
         stacked = weight.ndim % 2 == 1  # ours is (1, ...) already
         turned = weight.T if weight.ndim == 2 else weight  # torch's linear layers are (outputs, inputs)
-        encoder[f"weight{i}"] = weight if stacked else turned.unsqueeze(0)
-        encoder[f"bias{i}"] = bias.reshape(1, -1)
+        encoder[f"weight{i}"] = (weight if stacked else turned.unsqueeze(0)).float()
+        encoder[f"bias{i}"] = bias.float().reshape(1, -1)
     expected = {
         name: shape
         for i, layer in enumerate(NATURE_LAYERS[: len(encoder) // 2])
         for name, shape in ((f"weight{i}", (1, *layer.weight_shape)), (f"bias{i}", (1, layer.outputs)))
     }
-    if len(tensors) != len(expected) or {name: tuple(t.shape) for name, t in encoder.items()} != expected:
+    shapes = {name: tuple(t.shape) for name, t in encoder.items()}
+    finite = all(tensor.isfinite().all() for tensor in encoder.values())
+    if not encoder or len(tensors) != len(expected) or shapes != expected or not finite:
         raise InputError(
             f"{source} is no encoder",
-            "it must hold the first layers of the Atari network",
+            "it must hold the first layers of the Atari network, all finite",
             "give its encoder",
         )
     return encoder

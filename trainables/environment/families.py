@@ -13,6 +13,7 @@ import torch
 from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
 from trainables.environment.perception import LEVELS, NATURE_LAYERS
 from trainables.environment.tasks import Task
+from trainables.errors import InputError
 
 HIDDEN = (64, 64)
 FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
@@ -34,6 +35,9 @@ def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearn
     Args:
         family: one of :data:`FAMILIES`.
         level: the part of the network that is the set's encoder (see :data:`LEVELS`).
+
+    Raises:
+        InputError: if the task's learners have nothing that the family varies.
     """
     own = _own_learner(task, level)
     if family in _INITIALISATIONS:
@@ -41,6 +45,12 @@ def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearn
     if family == "random_size":
         return tuple(_deeper(own, extra) for extra in EXTRA_LAYERS)
     if family == "random_hidden":
+        if len(own.layers) < 2 or not all(isinstance(layer, Dense) for layer in own.layers):
+            raise InputError(
+                f"the learners of {task.env_id} at encoder level {level} cannot be of family 'random_hidden'",
+                "it needs hidden layers, and dense ones alone",
+                "choose another family",
+            )
         return (_wider(own),)
     return (own,)
 
