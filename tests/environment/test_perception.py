@@ -103,7 +103,7 @@ def test_families_of_vectors() -> None:
     }
     reference = [(11, 64), (64, 64), (64, 3)]
     assert sizes["same"] == sizes["ortho1"] == sizes["xe"] == [reference]
-    assert sizes["random_size"] == [[*reference[:2], *[(64, 64)] * extra, reference[2]] for extra in range(6)]
+    assert sizes["random_size"] == [[reference[0], *[(64, 64)] * extra, reference[2]] for extra in range(6)]
     assert sizes["random_hidden"] == [[(11, 256), (256, 256), (256, 3)]]
     (same,), (ortho,), (xavier,), deeper, (wider,) = (learners(family, task) for family in sizes)
     assert (same.initialisation, same.activation, same.log_std) == (Initialisation(), "tanh", True)

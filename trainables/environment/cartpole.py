@@ -20,7 +20,7 @@ from gymnasium.vector.utils import batch_space
 
 MAX_EPISODE_STEPS = 500
 REGISTERED_DIMENSIONS = 10
-"""Up to this N gymnasium knows ``CartPole<N>D-v1`` once this module is imported; :func:`register` adds more."""
+"""Up to this N gymnasium knows ``CartPole<N>D-v1`` from import on; :func:`register` is for more."""
 
 # The constants of gymnasium's CartPoleEnv (Barto, Sutton and Anderson, 1983), in SI units.
 _GRAVITY = 9.8

@@ -18,7 +18,7 @@ from trainables.errors import InputError
 HIDDEN = (64, 64)
 FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
 """``same``: the reference's own. ``ortho1``: orthogonal with gain 1 in every layer. ``xe``: Xavier, normal,
-with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks with 0 to 5 more layers of 64.
+with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks of 1 to 6 hidden layers.
 ``random_hidden``: hidden layers 32 to 256 wide."""
 EXTRA_LAYERS = range(6)
 WIDTHS = (32, 256)
@@ -74,9 +74,11 @@ def _own_learner(task: Task, level: str) -> NetworkLearner:
 
 
 def _deeper(own: NetworkLearner, extra: int) -> NetworkLearner:
+    # As the method's authors have it: nothing else between the first hidden layer and the last layer.
     *first, last = own.layers
-    width = last.inputs
-    return dataclasses.replace(own, layers=(*first, *(Dense(width, width),) * extra, last), activation="none")
+    between = Dense(last.inputs, last.inputs)
+    kept = [layer for layer in first if layer != between]
+    return dataclasses.replace(own, layers=(*kept, *(between,) * extra, last), activation="none")
 
 
 def _wider(own: NetworkLearner) -> NetworkLearner:
