@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ def load_tensors(path: Path) -> Any:
         InputError: the file is missing, damaged, or holds more than tensors and plain containers.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Told of pickles that torch did not write: those that hold more are refused anyhow.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist", "it must be a file", "check the path") from error
     except _UNREADABLE as error:

@@ -22,7 +22,10 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "line"),
     [
         (["serch"], "tune-dd: serch is not a command: did you mean search?\n"),
-        (["zzz"], "tune-dd: zzz is not a command: choose one of search, distill, evaluate, reproduce.\n"),
+        (
+            ["zzz"],
+            "tune-dd: zzz is not a command: choose one of search, distill, evaluate, reproduce, validate.\n",
+        ),
     ],
 )
 def test_an_unknown_verb_gets_a_suggestion(

@@ -24,13 +24,15 @@ TINY = {
     "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4",
     "evaluate": "--top-k 1 --fresh-seeds 2",
     "reproduce": "",
+    "validate": "--learners 4 --episodes 1",
+    "environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4",
 }
 
 
 def tiny(words: Sequence[str]) -> list[str]:
     """A ``tune-dd`` command with its budget cut down, as far as the command takes such flags."""
     verb, flags = words[1], list(words[2:])
-    cut = TINY[verb]
+    cut = TINY["environment" if flags[:1] == ["environment"] else verb]
     if "--resume" in flags:  # needs no other flag, and refuses those that differ
         cut = ""
     if "grid" in flags:  # runs all its points
@@ -50,6 +52,8 @@ def test_every_block_says_what_a_test_may_do() -> None:
 def test_commands_are_understood(block: Block) -> None:
     for words in block.commands:
         if words[0] == "tune-dd":
+            if words[1:3] == ["distill", "environment"]:
+                words = [words[0], "environments.distill", *words[3:]]
             importlib.import_module(f"tune_dd.{words[1]}").build_parser().parse(words[2:])
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.environment.cartpole import Batch
 from trainables.environment.learners import LOG_STD, Learner, Parameters
 from trainables.environment.perception import Perception
 from trainables.environment.tasks import Task
+
+Watch = Callable[[Batch, np.ndarray, np.ndarray], None]
 
 
 def episode_returns(
@@ -19,6 +24,7 @@ def episode_returns(
     episodes: int,
     seed: int,
     greedy: bool = False,
+    watch: Watch | None = None,
 ) -> np.ndarray:
     """Undiscounted return of the first ``episodes`` episodes of each of K learners, side by side.
 
@@ -26,12 +32,14 @@ def episode_returns(
         parameters: of K learners.
         seed: of the episodes' starts and the actions.
         greedy: the likeliest action in place of one drawn by its probability.
+        watch: called before each step with the environment, which then can draw itself, the observations
+            and the returns so far, (K * episodes,); for ended episodes these mean nothing.
 
     Returns:
         (K, episodes) float64.
     """
     count = next(iter(parameters.values())).shape[0]
-    env = task.make(count * episodes)
+    env = task.make(count * episodes, pictures=watch is not None)
     generator = torch.Generator().manual_seed(seed)
     returns = np.zeros(count * episodes)
     running = np.ones(count * episodes, bool)
@@ -39,6 +47,8 @@ def episode_returns(
         observations, _ = env.reset(seed=seed % 2**31)
         with torch.inference_mode():
             while running.any():
+                if watch is not None:
+                    watch(env, observations, returns)
                 features = perception(torch.from_numpy(observations))
                 features = features.reshape(count, episodes, *features.shape[1:])
                 outputs = learner(parameters, features)  # (K, episodes, actions)

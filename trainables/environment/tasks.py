@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -71,8 +72,8 @@ class Task:
         if self.discrete:
             return actions
         low, high = (np.array(bound, actions.dtype) for bound in (self.low, self.high))
-        clipped: np.ndarray = np.clip(actions, low, high)
-        clipped = np.nan_to_num(clipped)  # a learner that diverged still acts
+        # A learner that diverged still acts.
+        clipped: np.ndarray = np.nan_to_num(np.clip(actions, low, high))
         return clipped
 
 
@@ -118,6 +119,7 @@ def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) ->
     if env_id.startswith(atari.PREFIX):
         return atari.make(env_id, num_envs, training)
     _hear_mujoco()
+    drawn: dict[str, Any] = {"render_mode": "rgb_array"} if pictures else {}
     try:
         with warnings.catch_warnings():
             # The stored sets are of MuJoCo's v4, so whoever asks for those means it.
@@ -127,7 +129,7 @@ def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) ->
                 num_envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-                **({"render_mode": "rgb_array"} if pictures else {}),
+                **drawn,
             )
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise InputError(

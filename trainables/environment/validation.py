@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.families import draw_architectures
 from trainables.environment.inner_step import inner_step
+from trainables.environment.learners import NetworkLearner, Parameters
 from trainables.environment.rollouts import episode_returns
 from trainables.environment.tasks import Task
 from trainables.seeds import derive_seed, generator
@@ -60,36 +62,46 @@ def validate(
     Args:
         learners: how many, all of one family.
         episodes: of each.
-        family: one of :data:`~trainables.environment.families.FAMILIES`.
+        family: one of :data:`~trainables.environment.choices.FAMILIES`.
         greedy: act by the likeliest action in place of sampling.
-        inner_steps: gradient steps (default: those the set was made for).
+        inner_steps: gradient steps (default: those the set was made for); with 0, learners stay untrained.
         seed: of initialisations, episodes and actions.
 
     Raises:
         InputError: if the set does not fit the task.
     """
     distilled.check_fits(task, "the distilled set")
-    draws = generator(seed, "validation", family)
     perception = distilled.perception(task)
-    inputs = perception.encode(distilled.x)
     means = []
-    for architecture, count in draw_architectures(family, task, distilled.level, learners, draws):
-        stepped = inner_step(
-            architecture,
-            architecture.draw(count, draws),
-            inputs,
-            distilled.y,
-            distilled.inner_lr,
-            y_log_std=distilled.y_log_std,
-            loss=distilled.loss,
-            steps=inner_steps or distilled.inner_steps,
-            create_graph=False,
-        )
+    for architecture, stepped in stepped_learners(distilled, task, learners, family, inner_steps, seed):
         played = derive_seed(seed, "validation episodes", family, str(architecture.layers))
         means.append(
             episode_returns(task, architecture, stepped, perception, episodes, played, greedy).mean(1)
         )
     return Returns(np.concatenate(means))
+
+
+def stepped_learners(
+    distilled: DistilledSet, task: Task, learners: int, family: str, inner_steps: int | None, seed: int
+) -> Iterator[tuple[NetworkLearner, Parameters]]:
+    """The learners of :func:`validate` after their steps, in the order of its returns, by architecture."""
+    draws = generator(seed, "validation", family)
+    inputs = distilled.perception(task).encode(distilled.x)
+    for architecture, count in draw_architectures(family, task, distilled.level, learners, draws):
+        yield (
+            architecture,
+            inner_step(
+                architecture,
+                architecture.draw(count, draws),
+                inputs,
+                distilled.y,
+                distilled.inner_lr,
+                y_log_std=distilled.y_log_std,
+                loss=distilled.loss,
+                steps=distilled.inner_steps if inner_steps is None else inner_steps,
+                create_graph=False,
+            ),
+        )
 
 
 def untrained(task: Task, learners: int, episodes: int, seed: int = 0) -> Returns:

@@ -32,7 +32,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]*")
 _LONGEST_NAME = 120  # file systems allow 255 bytes, and temporary names are longer than the final ones
 _PROBE_BYTES = 1 << 20
 _STORAGE_ERRORS = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-_PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn")
+_PACKAGES = (
+    "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "gymnasium", "mujoco", "ale-py",
+)  # fmt: skip
 
 
 def check_name(flag: str, name: str) -> str:

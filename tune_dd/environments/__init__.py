@@ -1,0 +1,1 @@
+"""Distilled environments on the command line: learning them, and judging anybody's."""
