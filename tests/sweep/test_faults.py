@@ -63,3 +63,22 @@ def test_interrupted_sweep_ends_in_order_and_resumes(tmp_path: Path, number: sig
     log.unlink()
     sweeps.finish(sweeps.start(storage, "--resume", "--name", "stopped", log=log), log)
     sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+
+
+def test_a_sweep_whose_ray_died_says_so_and_resumes(tmp_path: Path) -> None:
+    storage, log = tmp_path / "results", tmp_path / "log"
+    sweep = sweeps.start(storage, "--name", "orphan", *sweeps.GRID, log=log)
+    folder = storage / "orphan"
+    sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
+    (raylet,) = (pid for pid, name in sweeps.descendants(sweep.pid).items() if "raylet/raylet " in name)
+    workers = sweeps.trial_workers(sweep.pid)
+    for process in (raylet, *workers):  # left alone, the workers might end a sweep as short as this one
+        sweeps.kill(process)
+    text = sweeps.finish(sweep, log, code=1, timeout_s=120)
+    assert "Ray's node died after" in last_line(text)
+    assert "--resume --name orphan" in last_line(text)
+    assert "Traceback" not in text
+    log.unlink()
+    sweeps.finish(sweeps.start(storage, "--resume", "--name", "orphan", log=log), log)
+    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+    assert {trial["status"] for trial in sweeps.summary(folder)["trials"]} == {"completed"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
@@ -27,6 +28,7 @@ NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")
 # Less free space than this ends a sweep while there is room to end it in order.
 RESERVED_BYTES = 4 << 20
 ROOM_PERIOD_S = 1.0
+NODES_PERIOD_S = 5.0
 # A trial is given up after its worker died, or it raised, this many times more than once.
 MAX_FAILURES = 3
 # The first trials wait for their workers' imports: a pace taken from them alone is far off.
@@ -37,7 +39,7 @@ _NOT_SCORES = _RAYS_OWN | {"complete", "busy_s"}
 
 @dataclass(frozen=True)
 class Halt:
-    """Why a sweep stops early: ``disk_full``, ``interrupted``, ``time_budget`` or ``error``."""
+    """Why a sweep stops early: ``disk_full``, ``interrupted``, ``time_budget``, ``ray_died`` or ``error``."""
 
     kind: str
     error: BaseException | None = None
@@ -104,7 +106,7 @@ class SweepRecorder(Callback):
         self.started = time.monotonic()
         self.first_result_s: float | None = None
         self._ended_here = 0
-        self._room_checked = 0.0
+        self._room_checked = self._nodes_checked = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a snapshot that nobody reads
@@ -174,6 +176,10 @@ class SweepRecorder(Callback):
             self._room_checked = now
             if shutil.disk_usage(self._folder).free < RESERVED_BYTES:
                 self.halt = Halt("disk_full")
+            if now - self._nodes_checked > NODES_PERIOD_S:
+                self._nodes_checked = now
+                if not _any_node_lives():  # Tune would wait for a new one for ever
+                    self.halt = self.halt or Halt("ray_died")
             budget = self._config.time_budget_s
             if budget is not None and now - self.started > budget and self.halt is None:
                 self.halt = Halt("time_budget")
@@ -202,6 +208,14 @@ class SweepRecorder(Callback):
             remaining = max(self._config.time_budget_s - passed, 0.0)
             left = remaining if left is None else min(left, remaining)
         return left
+
+
+def _any_node_lives() -> bool:
+    """Whether Ray has a node left to run trials on; it takes Ray some seconds to notice a death."""
+    try:
+        return any(node["Alive"] for node in ray.nodes())
+    except ray.exceptions.RayError:
+        return False
 
 
 def _error_text(trial: Trial) -> str:

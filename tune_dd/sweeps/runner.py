@@ -36,7 +36,12 @@ from tune_dd.sweeps.tune_run import run_trials
 from tune_dd.sweeps.warm_start import warm_start
 
 DISK_FULL = "disk full"
-_STATES = {"time_budget": "time budget spent", "interrupted": "interrupted", "disk_full": DISK_FULL}
+_STATES = {
+    "time_budget": "time budget spent",
+    "interrupted": "interrupted",
+    "disk_full": DISK_FULL,
+    "ray_died": "Ray died",
+}
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,8 @@ class _Sweep:
             folder, self.config, self.journal.records, self.facts, controls, state, self.timings
         )
         if (folder / EVALUATION_FILE).exists():
-            summary["evaluation"] = read_json(folder / EVALUATION_FILE, "an evaluation")
+            former = read_json(folder / EVALUATION_FILE, "an evaluation")
+            summary["evaluation"] = {**former, "outdated": former.get("trials_ended") != self._ended()}
         return summary
 
     def _controls(self, cell: Cell) -> dict[str, dict[str, float]]:

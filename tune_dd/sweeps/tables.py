@@ -13,7 +13,7 @@ from tune_dd.sweeps.live_display import clock, percent
 from tune_dd.sweeps.runner import SweepOutcome
 
 SHOWN_PER_CELL = 3
-EXIT_CODES = {"finished": 0, "time budget spent": 0, "disk full": 1, "interrupted": 130}
+EXIT_CODES = {"finished": 0, "time budget spent": 0, "disk full": 1, "Ray died": 1, "interrupted": 130}
 _ACCURACIES = {
     "probe_accuracy": "probe",
     "roundtrip_accuracy": "round trip",
@@ -36,6 +36,8 @@ def print_outcome(outcome: SweepOutcome) -> int:
         print(f"tune-dd search: {line}", file=sys.stderr)
     elif outcome.state == "interrupted":
         print(f"tune-dd search: interrupted after {done} trials: go on with {resume}", file=sys.stderr)
+    elif outcome.state == "Ray died":
+        print(f"tune-dd search: Ray's node died after {done} trials: go on with {resume}", file=sys.stderr)
     else:
         print_summary(summary, sys.stdout)
         if outcome.state != "finished":
