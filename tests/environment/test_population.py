@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.environment.test_learners import draws
-from trainables.environment.families import FAMILIES
+from trainables.environment.choices import FAMILIES
 from trainables.environment.inner_step import inner_step
 from trainables.environment.learners import Initialisation, NetworkLearner, mlp_layers
 from trainables.environment.population import Population, training_population

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.environment.authors_sets import authors_file
+from trainables.environment.choices import FAMILIES
 from trainables.environment.distilled_set import DistilledSet, load_distilled_set
-from trainables.environment.families import FAMILIES, draw_architectures
+from trainables.environment.families import draw_architectures
 from trainables.environment.perception import draw_encoder
 from trainables.environment.tasks import Task, open_task
 from trainables.environment.validation import Returns, untrained, validate

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.environment.families import FAMILIES
-from trainables.environment.perception import LEVELS
+from trainables.environment.choices import FAMILIES, LEVELS
 from trainables.environment.tasks import Task, open_task
 from trainables.errors import InputError
 from trainables.schema import check_options, from_flat, option, refuse_unknown

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.environment.choices import LEVELS
 from trainables.environment.inner_step import LOSSES
 from trainables.environment.learners import Parameters
-from trainables.environment.perception import LEVELS, NATURE_LAYERS, Perception
+from trainables.environment.perception import NATURE_LAYERS, Perception
 from trainables.environment.tasks import PICTURES, Task
 from trainables.errors import InputError
 from trainables.tensor_files import load_tensors
@@ -53,7 +54,7 @@ class DistilledSet:
 
     @property
     def level(self) -> str:
-        """How much of the network is its encoder (see :data:`~trainables.environment.perception.LEVELS`)."""
+        """How much of the network is its encoder (see :data:`~trainables.environment.choices.LEVELS`)."""
         layers = len(self.encoder) // 2 if self.encoder else 0
         return next(level for level, number in LEVELS.items() if number == layers)
 

@@ -10,16 +10,13 @@ import dataclasses
 
 import torch
 
+from trainables.environment.choices import LEVELS
 from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
-from trainables.environment.perception import LEVELS, NATURE_LAYERS
+from trainables.environment.perception import NATURE_LAYERS
 from trainables.environment.tasks import Task
 from trainables.errors import InputError
 
 HIDDEN = (64, 64)
-FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
-"""``same``: the reference's own. ``ortho1``: orthogonal with gain 1 in every layer. ``xe``: Xavier, normal,
-with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks of 1 to 6 hidden layers.
-``random_hidden``: hidden layers 32 to 256 wide."""
 EXTRA_LAYERS = range(6)
 WIDTHS = (32, 256)
 
@@ -33,8 +30,9 @@ def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearn
     """The architectures of a family; a draw from it is one of these, each as likely.
 
     Args:
-        family: one of :data:`FAMILIES`.
-        level: the part of the network that is the set's encoder (see :data:`LEVELS`).
+        family: one of :data:`~trainables.environment.choices.FAMILIES`.
+        level: the part of the network that is the set's encoder (see
+            :data:`~trainables.environment.choices.LEVELS`).
 
     Raises:
         InputError: if the task's learners have nothing that the family varies.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainables.environment.choices import LEVELS
 from trainables.environment.learners import (
     Convolution,
     Dense,
@@ -24,8 +25,6 @@ NATURE_LAYERS: tuple[Layer, ...] = (
     Convolution(64, 64, 3, 1),
     Dense(64 * 7 * 7, FEATURES_WIDTH),
 )
-LEVELS = {"none": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4}
-"""How many of these layers belong to an encoder that is learned with the set; the others are a learner's."""
 # Where a normalised observation ends, so that a constant entry that changes late does no harm.
 _GREATEST = 10.0
 _LEAST_VARIANCE = 1e-8
