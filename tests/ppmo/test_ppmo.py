@@ -82,6 +82,36 @@ def test_same_seed_same_set(started: Callable[..., PpmoRun], settings: dict[str,
     assert not torch.equal(states(fresh)["x"], one["x"])
 
 
+def test_states_can_start_from_real_ones(started: Callable[..., PpmoRun]) -> None:
+    x = states(started(**TINY, batch_size=64, states="real"))["x"]
+    assert x[:, 2].abs().max() < 0.3  # no pole leans further before its episode ends
+    assert x.unique(dim=0).shape == (64, 4)
+    assert not torch.equal(x, states(started(**TINY, batch_size=64, states="real", seed=1))["x"])
+
+
+def test_learners_are_trained_on_what_they_saw(started: Callable[..., PpmoRun]) -> None:
+    """The first outer step's policy is the one that sampled, though statistics move: its ratios are 1."""
+    run = started(**{**TINY, "normalise": True, "iterations": 2, "minibatch_size": 200, "epochs": 1})
+    run._algorithm.train()
+    learner = run._algorithm.learner_group._learner
+    ratios = []
+    inner = learner.compute_loss_for_module
+
+    def listen(
+        *, batch: dict[str, torch.Tensor], fwd_out: dict[str, torch.Tensor], **named: Any
+    ) -> torch.Tensor:
+        logits = fwd_out["action_dist_inputs"].log_softmax(-1)
+        logp = logits.gather(-1, batch["actions"][:, None])[:, 0]
+        ratios.append((logp - batch["action_logp"]).exp())
+        loss: torch.Tensor = inner(batch=batch, fwd_out=fwd_out, **named)
+        return loss
+
+    learner.compute_loss_for_module = listen
+    run._algorithm.train()
+    assert torch.allclose(ratios[0], torch.ones(200), atol=1e-4)
+    assert states(run)["mean"].abs().max() > 0
+
+
 def test_static_learners_are_drawn_once(started: Callable[..., PpmoRun]) -> None:
     run = started(**TINY, static_learners=True, iterations=2, iterations_per_report=1)
     before = {name: tensor.clone() for name, tensor in states(run).items()}

@@ -13,6 +13,8 @@ from trainables.environment.learners import LOG_STD, Learner, Parameters
 from trainables.environment.perception import Perception
 from trainables.environment.tasks import Task
 
+MOST_STEPS = 27_000
+"""Where an episode is cut off that nothing else ends: Atari's 108,000 frames."""
 Watch = Callable[[Batch, np.ndarray, np.ndarray], None]
 
 
@@ -46,7 +48,9 @@ def episode_returns(
     try:
         observations, _ = env.reset(seed=seed % 2**31)
         with torch.inference_mode():
-            while running.any():
+            for _ in range(MOST_STEPS):
+                if not running.any():
+                    break
                 if watch is not None:
                     watch(env, observations, returns)
                 features = perception(torch.from_numpy(observations))
@@ -61,6 +65,24 @@ def episode_returns(
     finally:
         env.close()
     return returns.reshape(count, episodes)
+
+
+def random_states(task: Task, count: int, seed: int) -> Tensor:
+    """Scaled observations that random actions lead to, in no order; (count, *observation) float32."""
+    num_envs = 32
+    env = task.make(num_envs)
+    env.action_space.seed(seed % 2**31)
+    try:
+        observations, _ = env.reset(seed=seed % 2**31)
+        seen = [observations]
+        # Ten times as many as wanted, so that those drawn are not neighbours in time.
+        for _ in range(10 * count // num_envs + 10):
+            seen.append(env.step(env.action_space.sample())[0])
+    finally:
+        env.close()
+    pool = np.concatenate(seen)
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:count]
+    return torch.from_numpy(pool[order.numpy()]).float() * task.observation_scale
 
 
 def choose(

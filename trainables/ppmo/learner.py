@@ -64,8 +64,8 @@ class PpmoLearner(PPOTorchLearner):
     ) -> Iterator[MultiAgentBatch]:
         batch = self._make_batch_if_necessary(training_data=training_data)
         (rows,) = batch.policy_batches.values()
-        if self._own.settings.normalise:
-            self._own.observe(rows[Columns.OBS].flatten(0, 1))
+        counted = rows.get(Columns.LOSS_MASK)
+        self._sampled = rows[Columns.OBS].flatten(0, 1) if counted is None else rows[Columns.OBS][counted]
         # The same number on each Learner, whatever its share of the episodes: they wait for each other.
         number = math.ceil(self.config.train_batch_size_per_learner / (minibatch_size or len(batch)))
         draws = generator(self._own.seed, "minibatches", int(self._own.drawn))
@@ -83,6 +83,8 @@ class PpmoLearner(PPOTorchLearner):
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)
         self._own.update_average()
+        if self._own.settings.normalise:  # not before: the learners that sampled saw by the former statistics
+            self._own.observe(self._sampled)
         self._own.redraw()
 
 

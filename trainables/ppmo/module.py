@@ -22,8 +22,9 @@ from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.learners import Parameters
 from trainables.environment.perception import Perception, draw_encoder
 from trainables.environment.population import training_population
+from trainables.environment.rollouts import random_states
 from trainables.environment.tasks import open_task
-from trainables.seeds import generator
+from trainables.seeds import derive_seed, generator
 
 SET, SEED, LEARNERS, AVERAGE = "distilled", "seed", "learners", "average"
 
@@ -55,7 +56,10 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
             return
         batch, actions = self.settings.batch_size, self.task.actions
         draws = generator(self.seed, "distilled set")
-        self.x = nn.Parameter(torch.randn(batch, *self.task.observation_shape, generator=draws))
+        x = torch.randn(batch, *self.task.observation_shape, generator=draws)
+        if self.settings.states == "real":
+            x = random_states(self.task, batch, derive_seed(self.seed, "real states"))
+        self.x = nn.Parameter(x)
         if self.settings.targets == "hard":
             self.register_buffer("y", nn.functional.one_hot(torch.arange(batch) % actions, actions).float())
         else:
