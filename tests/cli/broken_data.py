@@ -79,6 +79,10 @@ def features_of_one_class(here: Path) -> None:
     features(here, lambda arrays: arrays["labels"].fill(0))
 
 
+def features_of_one_column(here: Path) -> None:
+    features(here, lambda arrays: arrays.update(features=arrays["features"][:, :1]))
+
+
 def features_that_are_text(here: Path) -> None:
     (here / "features.npz").write_text("no arrays in here")
 
@@ -109,3 +113,8 @@ def a_sweep_of_the_future(here: Path) -> None:
     an_old_folder(here)
     for name in ("sweep.json", "sweep_summary.json"):
         (here / "results" / "old" / name).write_text('{"schema_version": 999}')
+
+
+def a_summary_of_nothing(here: Path) -> None:
+    an_old_folder(here)
+    (here / "results" / "old" / "sweep_summary.json").write_text('{"schema_version": 1}')

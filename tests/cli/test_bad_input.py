@@ -76,6 +76,7 @@ DISTILL = [
     Case(FEATURES, "finite", broken_data.features_not_finite),
     Case(FEATURES, "one class", broken_data.features_of_one_class),
     Case(FEATURES, "features.npz", broken_data.features_that_are_text),
+    Case(FEATURES, "the features of .*features.npz have 1 column", broken_data.features_of_one_column),
     Case(f"{FEATURES} --backbone conv", "--backbone is conv", broken_data.features),
     Case(f"{FEATURES} --roundtrip-weight 1", "--roundtrip-weight is 1", broken_data.features),
     Case("--name a/b", "--name is 'a/b'"),
@@ -144,6 +145,7 @@ AFTER_A_SWEEP = [
     Case("results/old", "holds no sweep_summary.json", broken_data.an_old_folder),
     Case("results/old", "sweep_summary.json is damaged", broken_data.a_damaged_sweep),
     Case("results/old", "schema version", broken_data.a_sweep_of_the_future),
+    Case("results/old", "holds no 'cells'.*--resume --name old", broken_data.a_summary_of_nothing),
     Case("results/old --cach x", "--cach is not a flag of this command: did you mean --cache"),
 ]
 EVALUATE = [

@@ -11,6 +11,7 @@ import pytest
 from trainables.errors import InputError
 from tune_dd.runs.folder import (
     check_name,
+    check_shape,
     check_writable,
     new_run_folder,
     read_json,
@@ -103,6 +104,31 @@ def test_json_that_is_none_is_refused(tmp_path: Path, content: str | None) -> No
         (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="a sweep's settings"):
         read_json(tmp_path / "a.json", "a sweep's settings")
+
+
+SHAPE = {"runs": [{"score": int | float}], "name": str | None}
+
+
+@pytest.mark.parametrize(
+    "content", [{"runs": [], "name": None}, {"runs": [{"score": 1}], "name": "a", "more": 2}]
+)
+def test_json_as_it_was_written_is_taken(tmp_path: Path, content: object) -> None:
+    check_shape(tmp_path / "a.json", "a test", content, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ([], "it is of type list"),
+        ({"name": "a"}, "it holds no 'runs'"),
+        ({"runs": None, "name": "a"}, "'runs' in it is of type NoneType"),
+        ({"runs": [{"score": 1}, {}], "name": "a"}, "item 1 of 'runs' in it holds no 'score'"),
+        ({"runs": [{"score": "1"}], "name": "a"}, "'score' in item 0 of 'runs' in it is of type str"),
+    ],
+)
+def test_json_that_lacks_something_is_refused(tmp_path: Path, content: object, found: str) -> None:
+    with pytest.raises(InputError, match=rf"a.json is damaged \({found}\).*a test must be.*again"):
+        check_shape(tmp_path / "a.json", "a test", content, SHAPE, "write it again")
 
 
 def test_versions_name_what_scores_depend_on() -> None:

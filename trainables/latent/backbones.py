@@ -24,7 +24,7 @@ def resolve(config: EncoderConfig, data: DataConfig, facts: PoolFacts) -> Encode
     ``device``, ``precision`` and ``encoder_threads`` stay: they depend on the machine.
 
     Raises:
-        InputError: features with an image backbone or the other way round.
+        InputError: features with an image backbone or the other way round, or of one column.
     """
     if (config.backbone == "identity") != (len(facts.item_shape) == 1):
         raise InputError(
@@ -33,6 +33,12 @@ def resolve(config: EncoderConfig, data: DataConfig, facts: PoolFacts) -> Encode
             "leave --backbone out for features, or choose conv, resnet18 or vit_b_16 for images",
         )
     if config.backbone == "identity":
+        if facts.item_shape[0] < 2:
+            raise InputError(
+                f"the features of {data.features_train} have 1 column",
+                "they must have at least 2",
+                "give features of shape (n, d) with d of 2 or more",
+            )
         return EncoderConfig(backbone="identity", latent_dim=facts.item_shape[0], ae_epochs=1, augment="none")
     height, width = facts.item_shape[:2]
     n_train = facts.n_items * (1 - val_fraction(data, facts.n_items))

@@ -6,15 +6,19 @@ A second evaluation of the same frozen configuration finds its figures here and 
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from trainables.errors import InputError
 from tune_dd.evaluation.intervals import Hits
-from tune_dd.runs.folder import read_json, write_json
+from tune_dd.runs.folder import RESTORE, check_shape, read_json, write_json
 
 FOLDER = "test_scores"
+WHAT = "scores on test"
+_SHAPE = {"scores": [dict], "items": int, "hits": str, "per_class": list}
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,17 @@ def stored(results: Path, identity: str) -> TestScores | None:
     path = results / FOLDER / f"{identity}.json"
     if not path.exists():
         return None
-    content = read_json(path, "test scores")
-    packed = np.frombuffer(base64.b64decode(content["hits"]), dtype=np.uint8)
+    content = read_json(path, WHAT)
+    check_shape(path, WHAT, content, _SHAPE)
     shape = (len(content["scores"]), content["items"])
+    try:
+        packed = np.frombuffer(base64.b64decode(content["hits"], validate=True), dtype=np.uint8)
+        if len(packed) != math.ceil(shape[0] * shape[1] / 8):
+            raise ValueError(f"{len(packed)} bytes of hits for {shape[0]} runs on {shape[1]} items")
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error})", f"{WHAT} must be as they were written", RESTORE
+        ) from error
     hits = np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
     return TestScores(content["scores"], hits, content["per_class"])
 

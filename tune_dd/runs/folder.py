@@ -31,6 +31,7 @@ SUMMARY_SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]*")
 _LONGEST_NAME = 120  # file systems allow 255 bytes, and temporary names are longer than the final ones
 _PROBE_BYTES = 1 << 20
+RESTORE = "restore it from a copy"
 _STORAGE_ERRORS = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _PACKAGES = (
     "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "gymnasium", "mujoco", "ale-py",
@@ -145,11 +146,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         stream.write(text.encode())
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, remedy: str = RESTORE) -> dict[str, Any]:
     """The content of a file that :func:`write_json` wrote.
 
     Args:
         what: the file in words ("a sweep's settings"), for the message.
+        remedy: what to do where it is damaged.
 
     Raises:
         InputError: it is missing, unreadable or no JSON.
@@ -161,16 +163,39 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror})", f"{what} must stand there", "check the path"
         ) from error
     except ValueError as error:
-        raise InputError(
-            f"{path} is damaged ({error})", f"{what} must be valid JSON", "restore it from a copy"
-        ) from error
+        raise InputError(f"{path} is damaged ({error})", f"{what} must be valid JSON", remedy) from error
     if not isinstance(content, dict):
-        raise InputError(
-            f"{path} is damaged (it holds no names)",
-            f"{what} must be a JSON object",
-            "restore it from a copy",
-        )
+        raise InputError(f"{path} is damaged (it holds no names)", f"{what} must be a JSON object", remedy)
     return content
+
+
+def check_shape(
+    path: Path, what: str, content: Any, shape: Any, remedy: str = RESTORE, place: str = "it"
+) -> None:
+    """Hold what a JSON file contains against what is written there, before anything relies on it.
+
+    Args:
+        path, what, remedy: as for :func:`read_json`.
+        shape: a type; a dict with the shape of every name that must be there, among others; or a list with
+            that of each of its items.
+        place: where in the file ``content`` stands, for the message.
+
+    Raises:
+        InputError: something is missing, or of another type.
+    """
+    kind = type(shape) if isinstance(shape, dict | list) else shape
+    found = None if isinstance(content, kind) else f"{place} is of type {type(content).__name__}"
+    if found is None and isinstance(shape, dict):
+        missing = sorted(shape.keys() - content.keys())
+        found = f"{place} holds no '{missing[0]}'" if missing else None
+    if found is not None:
+        raise InputError(f"{path} is damaged ({found})", f"{what} must be as it was written", remedy)
+    if isinstance(shape, dict):
+        for name, part in shape.items():
+            check_shape(path, what, content[name], part, remedy, f"'{name}' in {place}")
+    elif isinstance(shape, list):
+        for number, item in enumerate(content):
+            check_shape(path, what, item, shape[0], remedy, f"item {number} of {place}")
 
 
 def experiment_summary(

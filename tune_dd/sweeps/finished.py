@@ -8,12 +8,25 @@ from shlex import quote
 from typing import Any
 
 from trainables.errors import InputError, nearest_name
-from tune_dd.runs.folder import read_json
+from tune_dd.runs.folder import check_shape, read_json
 from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SUMMARY_FILE, check_schema, sweep_around
 from tune_dd.sweeps.settings import SweepConfig
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""
+_SHAPE = {
+    "name": str,
+    "state": str,
+    "objective": str,
+    "config": {"seeds": list, "budgets": list, "gpus_per_trial": int | float},
+    "versions": dict,
+    "data": dict,
+    "cells": [{"cell": str, "best": str | None, "ranking": [str], "under_way": [str]}],
+    "trials": [
+        {"trial_id": str, "cell": str, "status": str, "iterations": int, "scores": dict, "config": dict}
+    ],
+}
+"""What the verbs after a search rely on."""
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -31,14 +44,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} holds no {SWEEP_SUMMARY_FILE}",
             "a sweep's folder has one once the sweep has ended",
-            _resume(folder) if (folder / SWEEP_FILE).exists() else _name_a_sweep(folder),
+            resume_command(folder) if (folder / SWEEP_FILE).exists() else _name_a_sweep(folder),
         )
     path = folder / SWEEP_SUMMARY_FILE
-    try:
-        summary = read_json(path, "a sweep's summary")
-    except InputError as error:  # the journal holds all of it
-        raise InputError(error.value, error.rule, f"write it again: {_resume(folder)}") from error
-    return check_schema(path, summary)
+    remedy = f"write it again: {resume_command(folder)}"  # the journal holds all of it
+    summary = check_schema(path, read_json(path, "a sweep's summary", remedy))
+    check_shape(path, "a sweep's summary", summary, _SHAPE, remedy)
+    return summary
 
 
 def _name_a_sweep(folder: Path) -> str:
@@ -46,7 +58,8 @@ def _name_a_sweep(folder: Path) -> str:
     return f"give {around}" if around else "give the folder of a sweep, results/NAME"
 
 
-def _resume(folder: Path) -> str:
+def resume_command(folder: Path) -> str:
+    """What goes on with the sweep in ``folder``, and writes its summary again."""
     return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(str(folder.parent))}"
 
 
