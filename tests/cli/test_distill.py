@@ -93,6 +93,12 @@ def test_features_have_no_decoder_and_no_pictures_of_images(
     pictures = {path.name for path in run.glob("*.png")}
     assert pictures == {"tsne_kernel_ridge.png", "tsne_unrolled.png"}
     out = capsys.readouterr().out
+    assert not any("roundtrip_accuracy" in scores for scores in summary_of(run)["scores"].values())
+    heading, *rows = re.split("\n\n(?=hard labels)", out)[1].split("\n\n")[0].splitlines()
+    column = (
+        heading.replace("round trip", "round_trip").split().index("round_trip") - 1
+    )  # two words of heading
+    assert {row.split()[column] for row in rows} == {"-"}
     soft = out.split("soft labels  ")[1]
     assert [line.split()[:2] for line in soft.splitlines()[2:4]] == [
         ["learned:", "kernel_ridge"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -58,8 +59,10 @@ def plan(tmp_path: Path) -> CellPlan:
 
 
 def test_the_better_one_is_chosen_and_controls_stand_beside_it(plan: CellPlan, tmp_path: Path) -> None:
-    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 3, 1, True, quiet)
+    told: list[str] = []
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 3, 1, True, told.append)
     assert cell["chosen"] == "implicit (good)"
+    assert f"{sum(row['kind'] == 'control' for row in cell['rows'])} controls made on the same seeds" in told
     assert cell["seeds"] == [1000, 1002, 1003]  # 1001 was the search's
     names = {row["name"] for row in cell["rows"]}
     assert {"full_data", "random", "herding", "k_center", "closed_form", "herding@5"} <= names
@@ -74,7 +77,7 @@ def test_the_better_one_is_chosen_and_controls_stand_beside_it(plan: CellPlan, t
         assert np.mean(by_class) == pytest.approx(row["test"]["probe_accuracy"]["mean"])
         assert len(by_class) == CLASSES and set(row["validation_per_class"]) == {"0", "1", "2", "3"}
     full, random = (row_of(cell, name)["test"] for name in ("full_data", "random"))
-    assert set(random) - set(full) == {"roundtrip_accuracy"}  # which is not measured for all data
+    assert set(random) == set(full) and "roundtrip_accuracy" not in full  # there is no decoder
     text = evaluation_table(cell)
     assert "* implicit (good)" in text and "test: 240 items" in text
     assert "implicit (good) reaches" in chosen_sentence(cell)
@@ -85,8 +88,6 @@ def test_test_scores_equal_those_of_another_library(plan: CellPlan, tmp_path: Pa
     cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, True, quiet)
     config = plan.candidates[1].config
     data = prepare_latents(config.data, config.encoder, tmp_path / "cache", quiet)
-    import dataclasses
-
     run = DistillationRun(dataclasses.replace(config.distill, seed=1000), data)
     while not run.done:
         run.step()
@@ -171,3 +172,39 @@ def test_several_encoders_give_an_interval_over_encoders(plan: CellPlan, tmp_pat
     assert found["n"] == 3 and found["low"] < found["mean"] < found["high"]
     with pytest.raises(InputError, match="no encoder to train again"):
         evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 3, True, quiet)
+
+
+def test_controls_and_learned_rows_compute_where_the_trials_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial without a GPU's share computes on the CPU, though ``auto`` would take a GPU."""
+    flat = {"ae_epochs": 1, "m_per_class": 1, "proto_steps_base": 2}
+    plan = CellPlan("digits", (Candidate("one", LatentConfig.parse(flat)),), "probe_accuracy", (), ())
+    before = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, False, quiet)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    again = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, False, quiet)
+    assert [row["validation"] for row in again["rows"]] == [row["validation"] for row in before["rows"]]
+    if torch.cuda.device_count() == 0:
+        with pytest.raises(InputError, match="0 usable GPUs"):
+            evaluate_cell(
+                dataclasses.replace(plan, gpus_per_trial=0.5),
+                tmp_path,
+                tmp_path / "cache",
+                1,
+                1,
+                False,
+                quiet,
+            )
+
+
+def test_a_score_of_zero_is_no_missing_score(plan: CellPlan, tmp_path: Path) -> None:
+    cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, True, quiet)
+    row = row_of(cell, "random")
+
+    def cells_of_the_line() -> list[str]:
+        [line] = [line for line in evaluation_table(cell).splitlines() if line.split()[:1] == ["random"]]
+        return line.split()
+
+    assert cells_of_the_line()[3] == "-"
+    row["test"]["roundtrip_accuracy"] = {**row["test"]["probe_accuracy"], "mean": 0.0}
+    assert cells_of_the_line()[3] == "0.0"

@@ -36,6 +36,18 @@ def test_every_control_is_in_the_table() -> None:
         )
 
 
+def test_a_set_with_hard_labels_has_no_control_with_soft_ones() -> None:
+    made = dict(control_sets(gaussian_latents(), 4, 0, (9,), soft_labels=False))
+    both = dict(control_sets(gaussian_latents(), 4, 0, (9,)))
+    assert both.keys() - made.keys() == {"random_teacher_labels"}
+    assert all(distilled.soft_labels is None for distilled in made.values())
+
+
+def test_without_a_decoder_no_control_has_a_round_trip() -> None:
+    for name, scored in score_controls(gaussian_latents(codec=False), 2, seed=0).items():
+        assert "roundtrip_accuracy" not in scored.scores, name
+
+
 def test_the_full_datas_nearest_neighbour_is_that_of_another_library() -> None:
     data = gaussian_latents(separation=1.0)
     model = KNeighborsClassifier(1).fit(data.train_x.numpy(), data.train_y.numpy())

@@ -50,6 +50,13 @@ def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> Non
     assert rows[-1][-4:] == ["unfinished,", "after", "2", "iterations"]
 
 
+def test_trials_on_features_are_ranked_without_a_round_trip() -> None:
+    records = [trial("0", "completed", 0.5), trial("1", "completed", 0.6)]
+    for record in records:
+        del record.reports[1]["roundtrip_accuracy"]
+    assert [record.trial_id for record in ranking(records, CELL, "probe_accuracy")] == ["1", "0"]
+
+
 def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
     summary = summarise(tmp_path, CONFIG, {"0": trial("0", None, 0.5)}, {}, {}, "time budget spent", {})
     assert "no trial that ended with a score (1 unfinished ones have scores so far)" in str(

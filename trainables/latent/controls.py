@@ -19,8 +19,6 @@ from trainables.latent.probe import LinearClassifier, accuracy, fit_ridge
 from trainables.latent.scores import Readings, score_readings
 
 FULL_DATA = "full_data"
-SOFT_LABEL_CONTROLS = frozenset({"random_teacher_labels"})
-"""Controls with soft labels: no comparison for a set with hard ones."""
 
 
 def closed_form_points(probe: LinearClassifier) -> Tensor:
@@ -44,7 +42,7 @@ def closed_form_points(probe: LinearClassifier) -> Tensor:
 
 
 def control_sets(
-    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = ()
+    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = (), *, soft_labels: bool = True
 ) -> Iterator[tuple[str, DistilledSet]]:
     """Every control but the full data, as (name, set).
 
@@ -53,6 +51,7 @@ def control_sets(
         seed: of the random choice and of k-means.
         budgets: further numbers of real points per class, for the selection controls, which then come
             under ``<name>@<budget>`` too.
+        soft_labels: the one with soft labels as well, which is no comparison for a set with hard ones.
 
     Raises:
         InputError: if a class has fewer training points than asked for.
@@ -68,9 +67,10 @@ def control_sets(
     means = torch.stack([x[rows].mean(0) for rows in class_rows(y, classes, 1)])
     yield "class_mean", DistilledSet(means, one_each)
     yield "closed_form", DistilledSet(closed_form_points(probe).to(x.device), one_each)
-    rows = choose_points("random", x, y, classes, m_per_class, seed)
-    soft = probe.logits(x[rows]).softmax(1)
-    yield "random_teacher_labels", DistilledSet(x[rows], y[rows], soft_labels=soft, indices=rows)
+    if soft_labels:
+        rows = choose_points("random", x, y, classes, m_per_class, seed)
+        soft = probe.logits(x[rows]).softmax(1)
+        yield "random_teacher_labels", DistilledSet(x[rows], y[rows], soft_labels=soft, indices=rows)
     for budget in budgets:
         for name in CHOICES:
             rows = choose_points(name, x, y, classes, budget, seed)
@@ -90,6 +90,4 @@ def full_data_readings(data: LatentData) -> Readings:
 
 def full_data_scores(readings: Readings, x: Tensor, y: Tensor) -> dict[str, float]:
     """Scores of :func:`full_data_readings` on items (k, d), (k,) that they never saw; no round trip."""
-    scores = score_readings(readings, x, y, accuracy(readings.probe.predict(x), y))
-    del scores["roundtrip_accuracy"]  # not measured, which is something else than 0
-    return scores
+    return score_readings(readings, x, y, accuracy(readings.probe.predict(x), y))

@@ -83,7 +83,13 @@ class LatentData:
     folder: Path | None
 
 
-def prepare_latents(data: DataConfig, encoder: EncoderConfig, cache: Path, report: Report) -> LatentData:
+def prepare_latents(
+    data: DataConfig,
+    encoder: EncoderConfig,
+    cache: Path,
+    report: Report,
+    codec_device: str | None = None,
+) -> LatentData:
     """Open the latents of a dataset, training the encoder if nobody has.
 
     However many processes ask at the same time, one trains and the others wait. Opening what is there
@@ -94,6 +100,8 @@ def prepare_latents(data: DataConfig, encoder: EncoderConfig, cache: Path, repor
         encoder: which encoder.
         cache: a local folder, made where it is missing.
         report: told of the progress.
+        codec_device: where decoding and encoding compute, as ``EncoderConfig.device`` names it (default:
+            where the encoder is trained).
 
     Raises:
         InputError: the data, the settings or the cache folder cannot be used; the message says why.
@@ -110,7 +118,8 @@ def prepare_latents(data: DataConfig, encoder: EncoderConfig, cache: Path, repor
     latents = _opened(entry, key)
     if latents.codec is not None:  # on the device that was asked for now, not where it was trained
         height, width = latents.codec.image_shape[1:]
-        latents.codec.to(choose_compute(encoder, height * width).device)
+        wanted = dataclasses.replace(encoder, device=codec_device or encoder.device)
+        latents.codec.to(choose_compute(wanted, height * width).device)
     return latents
 
 

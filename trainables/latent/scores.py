@@ -23,7 +23,8 @@ class Readings:
     Attributes:
         probe: the protocol's logistic regression; what methods are ranked by.
         ridge: ridge regression on the targets.
-        roundtrip: the probe trained on decoded and re-encoded points, ``None`` without a decoder.
+        roundtrip: the probe trained on decoded and re-encoded points; ``None`` without a decoder, and for
+            the full data.
         distilled: the set itself, for the nearest neighbour.
     """
 
@@ -69,7 +70,7 @@ def score_readings(readings: Readings, x: Tensor, y: Tensor, full_accuracy: floa
 
     Returns:
         Accuracies in [0, 1], ``gap_to_full`` in [-1, 1] (positive: below the full-data probe),
-        ``roundtrip_accuracy`` 0 where there is no decoder, and ``size_bytes``.
+        ``size_bytes``, and ``roundtrip_accuracy`` unless it was not measured, as without a decoder.
     """
     classes = readings.probe.weights.shape[1]
     predicted = readings.probe.predict(x)
@@ -78,7 +79,7 @@ def score_readings(readings: Readings, x: Tensor, y: Tensor, full_accuracy: floa
     neighbours = nearest_neighbour(readings.distilled.x, readings.distilled.y, x)
     return {
         "probe_accuracy": probe_accuracy,
-        "roundtrip_accuracy": accuracy(readings.roundtrip.predict(x), y) if readings.roundtrip else 0.0,
+        **({"roundtrip_accuracy": accuracy(readings.roundtrip.predict(x), y)} if readings.roundtrip else {}),
         "ridge_accuracy": accuracy(readings.ridge.predict(x), y),
         "nn_accuracy": accuracy(neighbours, y),
         "balanced_accuracy": sum(recalls) / len(recalls),
@@ -93,13 +94,12 @@ def chance_scores(
 ) -> dict[str, float]:
     """What a diverged set is worth: every accuracy at chance, so that rankings stay defined.
 
-    Without a decoder the round trip is 0, as in :func:`score_readings`.
+    Without a decoder there is no round trip, as in :func:`score_readings`.
     """
     chance = 1.0 / classes
-    names = ("probe", "ridge", "nn", "balanced", "reward")
+    names = ("probe", *(["roundtrip"] if has_decoder else []), "ridge", "nn", "balanced", "reward")
     return {
         **{f"{name}_accuracy": chance for name in names},
-        "roundtrip_accuracy": chance if has_decoder else 0.0,
         "gap_to_full": full_accuracy - chance,
         "size_bytes": float(size_bytes),
     }

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
+from trainables.latent.compute import trial_device
 from trainables.latent.config import LatentConfig
 from trainables.latent.controls import FULL_DATA
 from trainables.latent.latents import LatentData, prepare_latents
@@ -59,6 +60,7 @@ class CellPlan:
         objective: the score that chooses among them.
         budgets: real points per class of further selection controls.
         taken_seeds: seeds that the search used.
+        gpus_per_trial: a trial's share, by which the device is chosen as in the search.
     """
 
     name: str
@@ -66,6 +68,7 @@ class CellPlan:
     objective: str
     budgets: tuple[int, ...]
     taken_seeds: tuple[int, ...]
+    gpus_per_trial: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,8 @@ def evaluate_cell(
     validation = {name: _on_selection(parts, name) for name in parts[0].rows}
     learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
     chosen = choose(
-        {name: _estimate(validation[name], plan.objective).mean for name in learned},
-        {name: _estimate(validation[name], OTHER_ACCURACY[plan.objective]).mean for name in learned},
+        {name: _mean(validation[name], plan.objective) for name in learned},
+        {name: _mean(validation[name], OTHER_ACCURACY[plan.objective]) for name in learned},
         len(parts[0].data.selection_y),
     )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
@@ -170,7 +173,8 @@ def _freeze(
 ) -> OnEncoder:
     base = plan.candidates[0].config
     encoder = dataclasses.replace(base.encoder, encoder_seed=encoder_seed)
-    data = prepare_latents(base.data, encoder, cache, report)
+    device = trial_device(encoder.device, plan.gpus_per_trial)
+    data = prepare_latents(base.data, encoder, cache, report, codec_device=device)
     rows = {}
     for candidate in plan.candidates:
         name = f"{candidate.config.distill.method} ({candidate.trial_id})"
@@ -253,6 +257,11 @@ def _estimate(scored: Scored, metric: str) -> Estimate:
     if len(per_encoder) == 1:
         return estimate(per_encoder[0])
     return estimate([float(np.mean(values)) for values in per_encoder])
+
+
+def _mean(scored: Scored, metric: str) -> float:
+    """What rows are compared by; 0 where it is measured for none of them, as the round trip of features."""
+    return _estimate(scored, metric).mean if metric in scored.scores[0][0] else 0.0
 
 
 def _plain(found: Estimate) -> dict[str, Any]:

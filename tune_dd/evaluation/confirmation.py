@@ -24,7 +24,6 @@ from trainables.latent.cache import Report, content_key
 from trainables.latent.config import LatentConfig
 from trainables.latent.controls import (
     FULL_DATA,
-    SOFT_LABEL_CONTROLS,
     control_sets,
     full_data_readings,
     full_data_scores,
@@ -146,7 +145,7 @@ def freeze_controls(
     made: dict[str, list[tuple[DistilledSet, float]]] = {}
     for seed in seeds:
         clock = time.process_time()
-        for name, distilled in control_sets(data, m_per_class, seed, budgets):
+        for name, distilled in control_sets(data, m_per_class, seed, budgets, soft_labels=labels == "soft"):
             made.setdefault(name, []).append((distilled, time.process_time() - clock))
             clock = time.process_time()
     report(f"{len(made) + 1} controls made on the same seeds")
@@ -163,8 +162,6 @@ def freeze_controls(
         )
     ]
     for name, entries in made.items():
-        if labels == "hard" and name in SOFT_LABEL_CONTROLS:
-            continue
         first = entries[0][0]
         kept = entries if _seed_matters([distilled for distilled, _ in entries]) else entries[:1]
         rows.append(

@@ -70,8 +70,8 @@ def _line(row: Mapping[str, Any], chosen: str) -> list[str]:
 
 
 def _percent(estimates: Mapping[str, Any] | None, metric: str) -> str:
-    """``97.1 +- 0.3``; a round trip of zero says that there is no decoder."""
-    if not estimates or metric not in estimates or estimates[metric]["mean"] == 0:
+    """``97.1 +- 0.3``, or a dash for what was not measured."""
+    if not estimates or metric not in estimates:
         return "-"
     found = estimates[metric]
     if found["high"] is None:

@@ -172,7 +172,7 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[
     ]
     return sorted(
         rankable,
-        key=lambda r: (r.status != "completed", -r.scores[objective], -r.scores[other], r.trial_id),
+        key=lambda r: (r.status != "completed", -r.scores[objective], -r.scores.get(other, 0.0), r.trial_id),
     )
 
 
