@@ -45,15 +45,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     flags = build_parser().parse(argv)
 
+    from trainables.errors import InputError
     from tune_dd.evaluation.cells import evaluate_cell
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
-    from tune_dd.sweeps.finished import open_sweep
+    from tune_dd.sweeps.finished import open_sweep, resume_command
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
     folder, summary, cache = open_sweep(flags["results"], flags["cache"])
     check_writable("RESULTS", folder)
     plans = _plans(summary, flags["top_k"])
+    ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
+    if summary["state"] != "finished":
+        stands = (
+            f"the sweep {summary['name']} is not finished ({summary['state']}, {ended} trials have ended)"
+        )
+        # A time budget was given beforehand; any other stop leaves open what the search would choose.
+        if flags["test"] and summary["state"] != "time budget spent":
+            raise InputError(
+                stands,
+                "test is read for what a search has chosen at its end",
+                f"finish it with {resume_command(folder)}, or leave test closed with --no-test",
+            )
+        print(stands)
     cells = []
     for plan in plans:
         cells.append(
@@ -65,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{_LEGEND}\n")
     for cell in cells:
         print(chosen_sentence(cell))
-    content = {"versions": versions(), "cells": cells}
+    content = {"versions": versions(), "trials_ended": ended, "cells": cells}
     # The larger file first: where the disk is full, neither changes.
-    write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": content})
+    write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": {**content, "outdated": False}})
     write_json(folder / EVALUATION_FILE, content)
     read = (
         "each reading of test is a line of test_access.jsonl there" if flags["test"] else "test was not read"
@@ -98,6 +112,7 @@ def _plans(summary: dict[str, Any], top_k: int) -> list[Any]:
                     objective=summary["objective"],
                     budgets=tuple(summary["config"]["budgets"]),
                     taken_seeds=tuple(summary["config"]["seeds"]),
+                    gpus_per_trial=summary["config"]["gpus_per_trial"],
                 )
             )
     if not plans:

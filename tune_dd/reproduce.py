@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
+    from trainables.latent.compute import trial_device
     from trainables.latent.config import LatentConfig
     from trainables.latent.latents import prepare_latents
     from trainables.latent.run import DistillationRun
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = LatentConfig.parse(trial["config"])
     distill = config.distill
     print(f"trial {trial['trial_id']} of {summary['name']}: {trial['cell']}, {distill.method}", flush=True)
-    data = prepare_latents(config.data, config.encoder, cache, lambda line: print(f"  {line}", flush=True))
+    device = trial_device(config.encoder.device, summary["config"]["gpus_per_trial"])
+    data = prepare_latents(config.data, config.encoder, cache, _report, codec_device=device)
     torch.set_num_threads(distill.threads)
     run = DistillationRun(distill, data)
     scores: dict[str, float] = {}
@@ -79,15 +81,22 @@ def _choose(summary: Mapping[str, Any], trial_id: str | None) -> Mapping[str, An
     return chosen
 
 
+def _report(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
 def _what_changed(summary: Mapping[str, Any], trial: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """What is different from the sweep, among the things that scores depend on."""
     from tune_dd.runs.folder import versions
+    from tune_dd.sweeps.sessions import all_versions, differing
 
-    now, then = versions(), summary["versions"]
-    changed = [f"{name} was {then[name]}, is {now.get(name)}" for name in then if now.get(name) != then[name]]
-    recorded: Mapping[str, Any] = next(
-        (facts for name, facts in summary["data"].items() if trial["cell"].startswith(name)), {}
-    )
+    now, then = versions(), all_versions(summary)
+    changed = [
+        f"{name} was {' and '.join(dict.fromkeys(str(were.get(name)) for were in then))}, is {now.get(name)}"
+        for name in differing([*then, now])
+    ]
+    encoder, _, _ = trial["cell"].rpartition("/")  # digits/conv/seed1/m10
+    recorded: Mapping[str, Any] = summary["data"].get(encoder, {})
     for name in ("data_fingerprint", "split_digest", "code_version"):
         if name in recorded and recorded[name] != provenance.get(name):
             changed.append(f"{name} was {str(recorded[name])[:12]}, is {str(provenance.get(name))[:12]}")

@@ -11,9 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import Command, run_python
+from trainables.latent.config import LatentConfig
+from trainables.latent.latents import prepare_latents
+from trainables.latent.run import DistillationRun
 from tune_dd import cli
+from tune_dd.runs.folder import write_json
+from tune_dd.sweeps.settings import SweepConfig
 
 SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-steps-base 20 --name toy"
 
@@ -55,7 +61,11 @@ def test_evaluate_adds_to_the_summary_and_reads_test_once(sweep: Path, command: 
         assert re.search(r"reaches \d+\.\d .*on test", done.stdout)
     assert len((sweep / "test_access.jsonl").read_text().splitlines()) == 1
     summary = json.loads((sweep / "sweep_summary.json").read_text())
-    assert summary["evaluation"] == json.loads((sweep / "evaluation.json").read_text())
+    evaluation = json.loads((sweep / "evaluation.json").read_text())
+    assert summary["evaluation"] == {**evaluation, "outdated": False}
+    assert evaluation["trials_ended"] == len(summary["trials"])
+    scores = [trial["scores"] for trial in summary["trials"]] + list(summary["cells"][0]["controls"].values())
+    assert not any("roundtrip_accuracy" in row for row in scores)  # features have no decoder
     [cell] = summary["evaluation"]["cells"]
     learned = [row for row in cell["rows"] if row["kind"] == "learned"]
     assert [row["trial_id"] for row in learned] == [summary["cells"][0]["ranking"][0]]
@@ -108,3 +118,99 @@ def test_a_disk_that_fills_gets_one_line_and_keeps_what_was_there(
     edit_summary(on_disk, lambda summary: summary.pop("padding"))
     assert cli.main(words) == 0
     assert len((on_disk / "test_access.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("state", ["interrupted", "Ray died"])
+def test_test_stays_closed_while_a_search_may_choose_otherwise(
+    sweep: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_summary(sweep, lambda summary: summary.update(state=state))
+    words = ["evaluate", str(sweep), "--fresh-seeds", "1", "--top-k", "1"]
+    assert cli.main(words) == 2
+    complaint = capsys.readouterr().err
+    assert re.fullmatch(
+        rf"tune-dd evaluate: the sweep toy is not finished \({state}, \d+ trials have ended\), .*"
+        rf"--resume --name toy --storage {sweep.parent}, .*--no-test\.\n",
+        complaint,
+    )
+    assert cli.main([*words, "--no-test"]) == 0
+    assert "the sweep toy is not finished" in capsys.readouterr().out
+    assert not (sweep / "test_access.jsonl").exists()
+
+
+def test_a_time_budget_is_an_end_that_was_set_beforehand(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_summary(sweep, lambda summary: summary.update(state="time budget spent"))
+    assert cli.main(["evaluate", str(sweep), "--fresh-seeds", "1", "--top-k", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "the sweep toy is not finished (time budget spent, " in out and "on test" in out
+
+
+def test_an_evaluation_of_fewer_trials_is_marked(sweep: Path, swept: Path, command: Command) -> None:
+    """The sweep is resumed after its evaluation: first with nothing left to do, then as if there had been."""
+    storage = swept / "again"
+    shutil.copytree(sweep, storage / "toy")
+    words = ["--fresh-seeds", "1", "--top-k", "1"]
+    assert command("evaluate", "again/toy", *words, cwd=swept).returncode == 0
+    for ended, outdated in ((0, False), (-1, True)):
+        path = storage / "toy" / "evaluation.json"
+        evaluation = json.loads(path.read_text())
+        path.write_text(json.dumps({**evaluation, "trials_ended": evaluation["trials_ended"] + ended}))
+        done = command("search", "--resume", "--name", "toy", "--storage", "again", cwd=swept)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads((storage / "toy" / "sweep_summary.json").read_text())
+        assert summary["evaluation"]["outdated"] is outdated
+
+
+@pytest.mark.parametrize("damage", [{}, {"hits": "AA=="}, {"hits": "no base64"}, {"items": None}])
+def test_damaged_scores_on_test_get_one_line(
+    sweep: Path, damage: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(sweep), "--fresh-seeds", "1", "--top-k", "1"]
+    assert cli.main(words) == 0
+    path = next((sweep / "test_scores").iterdir())
+    content = {**json.loads(path.read_text()), **damage} if damage else {}
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    complaint = capsys.readouterr().err
+    assert re.fullmatch(
+        rf"tune-dd evaluate: {path} is damaged \(.*\), but scores on test must .*\n", complaint
+    )
+
+
+def test_a_trial_is_reproduced_where_it_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the CPU without a GPU's share, also where there is a GPU that ``--device auto`` would take."""
+    config = SweepConfig(
+        name="s",
+        storage=str(tmp_path),
+        cache=str(tmp_path / "cache"),
+        prototypes=(1,),
+        settings={"ae_epochs": 1, "proto_steps_base": 2},
+    )
+    [cell] = config.cells
+    settings = config.trial_settings(cell, {"method": "implicit"})
+    parsed = LatentConfig.parse(settings)
+    data = prepare_latents(parsed.data, parsed.encoder, config.cache_folder, print)
+    scores = DistillationRun(parsed.distill, data).step()
+    del scores["optimise_cpu_s"]
+    trial = {"trial_id": "0", "cell": str(cell), "status": "completed", "iterations": 1, "config": settings}
+    summary = {
+        "schema_version": 1,
+        "name": "s",
+        "state": "finished",
+        "objective": config.objective,
+        "config": config.to_json(),
+        "versions": {},
+        "data": {},
+        "cells": [{"cell": str(cell), "best": "0", "ranking": ["0"], "under_way": []}],
+        "trials": [{**trial, "scores": scores}],
+    }
+    folder = tmp_path / "s"
+    folder.mkdir()
+    write_json(folder / "sweep_summary.json", summary)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert cli.main(["reproduce", str(folder)]) == 0, capsys.readouterr().err
