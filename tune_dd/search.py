@@ -112,10 +112,10 @@ def _inherited(storage: str, old: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Not its budget, which is this sweep's own, nor the grid, which learns from no trial.
     """
     from tune_dd.runs.folder import check_name
-    from tune_dd.sweeps.results import read_sweep, sweep_path
+    from tune_dd.sweeps.results import SWEEP_FILE, read_sweep, recorded_config, sweep_path
 
     folder = sweep_path(storage, check_name("--warm-start", old))
-    recorded = SweepConfig.from_json(read_sweep(folder, "--warm-start")["config"])
+    recorded = recorded_config(folder / SWEEP_FILE, read_sweep(folder, "--warm-start"))
     own = {"name", "storage", "warm_start", "num_trials", "time_budget_s", "address", "settings"}
     if recorded.searcher == "grid":
         own |= {"searcher", "scheduler"}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tune_dd import search
 from tune_dd.sweeps.results import write_sweep
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.sessions import first_session
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 FEATURES = "--datasets features --features-train features.npz"
 
@@ -62,7 +65,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = Path("results") / name
         folder.mkdir(parents=True)
         config = SweepConfig(name=name, storage=str(folder.parent.absolute()))
-        write_sweep(folder, config, {})
+        write_sweep(folder, config, {}, first_session())
     content = json.loads(Path("results/newer/sweep.json").read_text())
     Path("results/newer/sweep.json").write_text(json.dumps({**content, "schema_version": 99}))
     return tmp_path
@@ -70,6 +73,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def files(place: Path) -> set[Path]:
     return {path for path in place.rglob("*") if "cache" not in path.relative_to(place).parts}
+
+
+def contents(place: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in files(place) if path.is_file()}
 
 
 def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -91,6 +98,79 @@ def test_bad_sweep_is_told_in_one_line(case: Case, place: Path, capsys: pytest.C
     assert line.startswith("tune-dd search: ")
     assert re.search(case.says, line), line
     assert files(place) == before
+
+
+DAMAGED_SETTINGS = {
+    '{"config": {"foo": 1}}': "holds settings that cannot be used \\(the setting 'foo': is not known\\)",
+    '{"config": {"num_trials": "six"}}': "--num-trials is 'six': must be of type int",
+    '{"config": {"datasets": 5}}': "--datasets is 5: must be a list",
+    '{"config": {"name": 5}}': "--name is 5: must be of type str",
+    '{"config": {"settings": [1]}}': "the settings are .1",
+    '{"config": {"settings": {"lr": "much"}}}': "--lr is 'much': must be of type float",
+    '{"config": []}': "damaged .*'config'",
+    '{"versions": null}': "damaged .*'versions'",
+    '{"sessions": [{"versions": 3}]}': "damaged .*'sessions'.*'started'",
+    '{"data": {"digits/conv/seed0": {}}}': "damaged .*'digits/conv/seed0'.*'key'",
+}
+
+
+@pytest.mark.parametrize("change", DAMAGED_SETTINGS)
+@pytest.mark.parametrize("how", ["--resume --name old", "--warm-start old --name next"])
+def test_damaged_settings_are_told_in_one_line(
+    change: str, how: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("results/old/sweep.json")
+    content = json.loads(path.read_text())
+    for part, value in json.loads(change).items():
+        content[part] = content[part] | value if part == "config" and isinstance(value, dict) else value
+    path.write_text(json.dumps(content))
+    before = contents(place)
+    line = complaint(how.split(), capsys)
+    assert re.search(
+        f"results/old/sweep.json .*{DAMAGED_SETTINGS[change]}.*: restore it from a copy", line
+    ), line
+    assert contents(place) == before
+
+
+CELL = ["digits", "conv", 0, 1]
+SETTINGS = SweepConfig(name="old").trial_settings(Cell("digits", "conv", 0, 1), {})
+OTHER_SETTINGS = {**SETTINGS, "m_per_class": 9}
+PROPOSED = {"event": "proposed", "trial": "00000", "cell": CELL, "params": {}, "settings": SETTINGS}
+REPORTED = {"event": "reported", "trial": "00000", "iteration": 1, "scores": {}, "busy_s": 1.0}
+SAVED = {"event": "saved", "trial": "00000", "checkpoint": "tune/a"}
+ENDED = {"event": "ended", "trial": "00000", "status": "completed", "reason": None}
+DAMAGED_JOURNALS: list[tuple[str, list[Any]]] = [
+    ("damaged in line 1 .*no trial", [{"a": 1}]),
+    ("damaged in line 1 .*no trial", [[1]]),
+    ("damaged in line 2 .*no event", [PROPOSED, {"event": "paused", "trial": "00000"}]),
+    ("damaged in line 2 .*no event", [PROPOSED, {"event": ["ended"], "trial": "00000"}]),
+    ("damaged in line 1 .*trial 00000 was never proposed", [ENDED]),
+    ("damaged in line 2 .*trial 00000 was proposed before", [PROPOSED, PROPOSED]),
+    ("damaged in line 1 .*its cell is", [{**PROPOSED, "cell": ["digits"]}]),
+    ("damaged in line 1 .*its settings is None", [{**PROPOSED, "settings": None}]),
+    ("damaged in line 2 .*its iteration is 'x'", [PROPOSED, {**REPORTED, "iteration": "x"}]),
+    ("damaged in line 2 .*its scores is .*nan", [PROPOSED, {**REPORTED, "scores": {"gap": math.nan}}]),
+    ("damaged in line 2 .*its busy_s is None", [PROPOSED, {**REPORTED, "busy_s": None}]),
+    ("damaged in line 2 .*its checkpoint is 3", [PROPOSED, SAVED | {"checkpoint": 3}]),
+    ("damaged in line 2 .*its status is 'won'", [PROPOSED, {**ENDED, "status": "won"}]),
+    ("trial 00007 in .*in the place of trial 00000", [{**PROPOSED, "trial": "00007"}]),
+    ("trial 00000 in .*of the cell digits/conv/seed3/m1", [{**PROPOSED, "cell": ["digits", "conv", 3, 1]}]),
+    ("trial 00000 in .*settings of digits/conv/seed0/m9", [{**PROPOSED, "settings": OTHER_SETTINGS}]),
+    ("trial 00000 in .*lacks settings", [{**PROPOSED, "settings": {}}]),
+    ("trial 00000 in .*lacks scores", [PROPOSED, REPORTED]),
+]
+
+
+@pytest.mark.parametrize(("says", "events"), DAMAGED_JOURNALS, ids=[says for says, _ in DAMAGED_JOURNALS])
+def test_a_damaged_or_foreign_journal_is_told_in_one_line(
+    says: str, events: list[Any], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Path("results/old/journal.jsonl")
+    journal.write_text("".join(json.dumps(event) + "\n" for event in events))
+    before = contents(place)
+    line = complaint(["--resume", "--name", "old"], capsys)
+    assert re.search(f"{says}.*: restore", line), line
+    assert contents(place) == before
 
 
 def test_address_that_answers_as_no_ray_does_is_told_soon(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from trainables.errors import InputError
 from tune_dd.sweeps.finished import no_scores, read_summary
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.results import ranking, summarise, write_sweep
+from tune_dd.sweeps.runner import SweepOutcome
+from tune_dd.sweeps.sessions import first_session
 from tune_dd.sweeps.settings import SweepConfig
-from tune_dd.sweeps.tables import print_summary
+from tune_dd.sweeps.tables import print_outcome, print_summary
 
 CONFIG = SweepConfig(name="s", prototypes=(10,))
 [CELL] = CONFIG.cells
@@ -28,6 +31,10 @@ def trial(trial_id: str, status: str | None, *values: float) -> TrialRecord:
     return TrialRecord(trial_id, CELL, {}, {"method": "implicit"}, reports, status=status)
 
 
+def summary_of(folder: Path, records: dict[str, TrialRecord]) -> dict[str, Any]:
+    return summarise(folder, CONFIG, records, {}, {}, "time budget spent", {}, first_session())
+
+
 def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> None:
     records = [
         trial("0", "completed", 0.1, 0.6),
@@ -40,7 +47,7 @@ def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> Non
     ]
     assert [record.trial_id for record in ranking(records, CELL, "probe_accuracy")] == ["6", "0", "1"]
     by_id = {record.trial_id: record for record in records}
-    summary = summarise(tmp_path, CONFIG, by_id, {}, {}, "time budget spent", {})
+    summary = summary_of(tmp_path, by_id)
     [cell] = summary["cells"]
     assert (cell["best"], cell["ranking"], cell["under_way"]) == ("6", ["6", "0", "1"], ["2", "3"])
     screen = io.StringIO()
@@ -58,7 +65,7 @@ def test_trials_on_features_are_ranked_without_a_round_trip() -> None:
 
 
 def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
-    summary = summarise(tmp_path, CONFIG, {"0": trial("0", None, 0.5)}, {}, {}, "time budget spent", {})
+    summary = summary_of(tmp_path, {"0": trial("0", None, 0.5)})
     assert "no trial that ended with a score (1 unfinished ones have scores so far)" in str(
         no_scores(summary, "evaluate")
     )
@@ -68,12 +75,24 @@ def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
     assert "50.0%" in screen.getvalue()
 
 
+@pytest.mark.parametrize("status", ["completed", None, "failed"])
+def test_only_what_can_work_is_offered_next(
+    status: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = summary_of(tmp_path, {"0": trial("0", status, 0.5)})
+    print_outcome(SweepOutcome(tmp_path, "time budget spent", summary))
+    offered = capsys.readouterr().out.partition("Next:")[2]
+    assert ("tune-dd evaluate" in offered) == ("tune-dd reproduce" in offered) == (status == "completed")
+    assert "--warm-start" in offered
+    assert "tensorboard" not in offered, "no trial has written curves"
+
+
 def test_a_folder_inside_a_sweep_is_led_back_to_it(tmp_path: Path) -> None:
     inside = tmp_path / "s" / "tune"
     inside.mkdir(parents=True)
     with pytest.raises(InputError, match="give the folder of a sweep, results/NAME"):
         read_summary(inside)
-    write_sweep(tmp_path / "s", CONFIG, {})
+    write_sweep(tmp_path / "s", CONFIG, {}, first_session())
     with pytest.raises(InputError, match=f"give {tmp_path / 's'}\\."):
         read_summary(inside)
     with pytest.raises(InputError, match="tune-dd search --resume --name s --storage"):

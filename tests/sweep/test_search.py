@@ -7,15 +7,18 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import Command
 from tests.sweep import sweeps
 from trainables.latent.artifacts import load_artifacts
+from tune_dd import cli
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.resuming import resumed_config
 from tune_dd.sweeps.runner import run_sweep
@@ -73,14 +76,81 @@ def test_screen_shows_results_and_next_steps_and_no_noise(first: tuple[Path, str
 def test_finished_sweep_resumes_to_the_same(first: tuple[Path, str], command: Command) -> None:
     folder, _ = first
     before = sweeps.summary(folder)
-    (folder / "evaluation.json").write_text('{"cells": []}')  # as evaluate leaves it
+    (folder / "evaluation.json").write_text('{"cells": [], "trials_ended": 6}')  # as evaluate leaves it
     again = command("search", "--resume", "--name", "first", cwd=folder.parent.parent)
     assert again.returncode == 0, again.stderr
     assert "starting Ray" not in again.stdout
     after = sweeps.summary(folder)
     assert after["trials"] == before["trials"]
-    assert after["evaluation"] == {"cells": []}
+    assert after["evaluation"] == {"cells": [], "trials_ended": 6, "outdated": False}
     assert after["state"] == "finished"
+
+
+@pytest.fixture
+def copied(first: tuple[Path, str]) -> Iterator[Path]:
+    """A copy of the sweep in the same storage, which a test may change."""
+    copy = first[0].with_name("copied")
+    shutil.copytree(first[0], copy)
+    yield copy
+    shutil.rmtree(copy)
+
+
+def resume(folder: Path) -> str:
+    """Go on with a sweep in this process; what it said."""
+    screen = io.StringIO()
+    config = resumed_config(str(folder.parent), folder.name, {})
+    assert run_sweep(config, resume=True, display=LiveDisplay(screen)).state == "finished"
+    return screen.getvalue()
+
+
+def test_a_copied_sweep_goes_on_by_itself(first: tuple[Path, str], copied: Path) -> None:
+    """With one trial that can go on from its checkpoint and one that had been proposed and never ran."""
+    original, journal = first[0], copied / "journal.jsonl"
+    before = {path: path.read_bytes() for path in original.rglob("*") if path.is_file()}
+    kept = [
+        event
+        for event in sweeps.events(copied)
+        if (event["trial"], event["event"]) != ("00004", "ended")
+        and (event["trial"] != "00005" or event["event"] == "proposed")
+    ]
+    journal.write_text("".join(json.dumps(event) + "\n" for event in kept))
+    said = resume(copied)
+    assert "resumed: 4 trials have ended, 1 go on from a checkpoint, 1 start" in said
+    assert said.startswith("sweep copied: 6 trials in 1 cell")
+    sweeps.check_each_trial_once(copied, 6)
+    for path in (copied / "sweep.json", copied / "sweep_summary.json"):
+        assert json.loads(path.read_text())["config"]["name"] == "copied"
+    assert sweeps.summary(copied)["name"] == "copied"
+    assert {path: path.read_bytes() for path in original.rglob("*") if path.is_file()} == before
+
+
+def test_every_session_s_versions_stay_on_record(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copied / "sweep.json"
+    content = json.loads(path.read_text())
+    began_with = {**content.pop("versions"), "torch": "0.0"}
+    path.write_text(json.dumps({**content, "versions": began_with}))
+    current = torch.__version__.split("+")[0]
+    for _ in range(2):
+        # Somebody may commit while this test runs, which is told, too.
+        assert re.search(f"differ between this sweep's sessions: .*torch 0.0 and {current}", resume(copied))
+    for recorded in (json.loads(path.read_text()), sweeps.summary(copied)):
+        assert recorded["versions"] == began_with
+        assert {session["versions"]["torch"] for session in recorded["sessions"]} == {current}
+        assert len({str(session["versions"]) for session in recorded["sessions"]}) == len(
+            recorded["sessions"]
+        )
+        assert datetime.fromisoformat(recorded["sessions"][0]["started"]).tzinfo is not None
+
+    summary = sweeps.summary(copied)
+    for trial in summary["trials"]:
+        trial["scores"]["ridge_accuracy"] -= 1e-9
+    # The start of another encoder's name, as that of seed 1 is of seed 10's.
+    summary["data"] = {"digits/conv/seed": {"key": "k", "code_version": "other"}, **summary["data"]}
+    (copied / "sweep_summary.json").write_text(json.dumps(summary))
+    assert cli.main(["reproduce", str(copied)]) == 1
+    said = capsys.readouterr().out
+    assert f"torch was 0.0 and {current}, is {current}" in said
+    assert "code_version was other" not in said
 
 
 @pytest.mark.slow

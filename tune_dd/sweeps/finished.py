@@ -9,8 +9,14 @@ from typing import Any
 
 from trainables.errors import InputError, nearest_name
 from tune_dd.runs.folder import check_shape, read_json
-from tune_dd.sweeps.results import SWEEP_FILE, SWEEP_SUMMARY_FILE, check_schema, sweep_around
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.results import (
+    SWEEP_FILE,
+    SWEEP_SUMMARY_FILE,
+    check_record,
+    check_schema,
+    recorded_config,
+    sweep_around,
+)
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""
@@ -19,8 +25,6 @@ _SHAPE = {
     "state": str,
     "objective": str,
     "config": {"seeds": list, "budgets": list, "gpus_per_trial": int | float},
-    "versions": dict,
-    "data": dict,
     "cells": [{"cell": str, "best": str | None, "ranking": [str], "under_way": [str]}],
     "trials": [
         {"trial_id": str, "cell": str, "status": str, "iterations": int, "scores": dict, "config": dict}
@@ -30,7 +34,7 @@ _SHAPE = {
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Read the summary of the sweep in ``folder``.
+    """Read the summary of the sweep in ``folder``, under the folder's name: it may have been copied.
 
     Raises:
         InputError: there is none, it is damaged, or it is of another version.
@@ -50,7 +54,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
     remedy = f"write it again: {resume_command(folder)}"  # the journal holds all of it
     summary = check_schema(path, read_json(path, "a sweep's summary", remedy))
     check_shape(path, "a sweep's summary", summary, _SHAPE, remedy)
-    return summary
+    check_record(path, "a sweep's summary", summary, remedy)
+    return {**summary, "name": folder.name}
 
 
 def _name_a_sweep(folder: Path) -> str:
@@ -79,7 +84,7 @@ def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], P
     folder = Path(results).expanduser().absolute()
     summary = read_summary(folder)
     if cache is None:
-        return folder, summary, SweepConfig.from_json(summary["config"]).cache_folder
+        return folder, summary, recorded_config(folder / SWEEP_SUMMARY_FILE, summary).cache_folder
     return folder, summary, Path(cache).expanduser().absolute()
 
 

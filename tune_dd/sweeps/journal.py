@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from tune_dd.runs.folder import RESTORE
 from tune_dd.sweeps.settings import Cell
 
 JOURNAL_FILE = "journal.jsonl"
+ENDS = ("completed", "stopped_early", "diverged", "failed")
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Journal:
         folder: the sweep's folder.
 
     Raises:
-        InputError: if another process has the sweep, or the file is damaged before its last line.
+        InputError: if another process has the sweep, or the file is damaged; it is left as it is then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,11 +89,11 @@ class Journal:
                 "one process at a time runs a sweep",
                 "wait for it, or stop it first",
             ) from None
-        self.records: dict[str, TrialRecord] = {}
-        self._size = 0
-        for line, event in _events(self.path):
-            _apply(self.records, event)
-            self._size += len(line)
+        try:
+            self.records, self._size = _read(self.path)
+        except InputError:
+            self.close()
+            raise
         os.ftruncate(self._file, self._size)
 
     def close(self) -> None:
@@ -136,29 +139,84 @@ class Journal:
 
 
 def read_records(folder: Path) -> dict[str, TrialRecord]:
-    """The trials of a sweep, by id, without taking hold of it."""
+    """The trials of a sweep, by id, without taking hold of it.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    return _read(folder / JOURNAL_FILE)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, TrialRecord], int]:
+    """The records, and the bytes of the lines they follow from."""
     records: dict[str, TrialRecord] = {}
-    for _, event in _events(folder / JOURNAL_FILE):
-        _apply(records, event)
-    return records
-
-
-def _events(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    lines = path.read_bytes().splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
+    size = 0
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
-            return  # cut off by a kill: it never counted
+            break  # cut off by a kill: it never counted
         try:
             event = json.loads(line)
-            if not isinstance(event, dict):
-                raise ValueError("it holds no names")
+            _check_event(records, event)
         except ValueError as error:
             raise InputError(
-                f"{path} is damaged in line {number}",
-                "each line must be a JSON object",
-                "restore it from a copy",
+                f"{path} is damaged in line {number} ({error})",
+                "each line must be an event of a trial that was proposed before",
+                RESTORE,
             ) from error
-        yield line, event
+        _apply(records, event)
+        size += len(line)
+    return records, size
+
+
+def _check_event(records: Mapping[str, TrialRecord], event: Any) -> None:
+    """Hold a line's content against what :class:`Journal` writes.
+
+    Raises:
+        ValueError: saying what it is not.
+    """
+    if not isinstance(event, dict) or not _is_text(event.get("trial")):
+        raise ValueError("it names no trial")
+    kind, trial = event.get("event", ""), event["trial"]
+    if not _is_text(kind) or kind not in _CONTENT:
+        raise ValueError("it names no event")
+    if (kind == "proposed") == (trial in records):
+        raise ValueError(f"trial {trial} was {'proposed before' if trial in records else 'never proposed'}")
+    for name, is_fine in _CONTENT[kind].items():
+        if not is_fine(event.get(name)):
+            raise ValueError(f"its {name} is {event.get(name)!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CONTENT: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "proposed": {
+        "cell": lambda cell: isinstance(cell, list) and [type(part) for part in cell] == [str, str, int, int],
+        "params": _is_object,
+        "settings": _is_object,
+    },
+    "reported": {
+        "iteration": lambda iteration: type(iteration) is int,
+        "scores": lambda scores: _is_object(scores) and all(map(_is_number, scores.values())),
+        "busy_s": _is_number,
+    },
+    "saved": {"checkpoint": _is_text},
+    "broke_off": {},
+    "ended": {
+        "status": lambda status: status in ENDS,
+        "reason": lambda reason: reason is None or _is_text(reason),
+    },
+}
+"""What each event holds besides its trial, as far as it is read."""
 
 
 def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:

@@ -64,6 +64,11 @@ def check_sweep(
     folder = check_place(config, resume)
     available = resources(config)
     workers = trials_at_a_time(config, available)
+    if "features" in config.datasets and len(config.seeds) > 1:
+        report(
+            f"features have no encoder that --seeds could change: their cells are of seed {config.seeds[0]} "
+            "alone; tune-dd evaluate repeats the best trials on fresh seeds"
+        )
     if config.warm_start is not None:
         read_sweep(sweep_path(config.storage, config.warm_start), "--warm-start")
     check_data(config, cache, report, fetch=fetch)

@@ -11,12 +11,13 @@ from typing import Any
 from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from tune_dd.runs.folder import (
+    RESTORE,
     SUMMARY_FILE,
+    check_shape,
     experiment_summary,
     new_run_folder,
     read_json,
     run_path,
-    versions,
     write_json,
 )
 from tune_dd.sweeps.journal import TrialRecord
@@ -26,6 +27,7 @@ SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
 SPLITS_FOLDER = "splits"
+_SETTINGS = "a sweep's settings"
 SWEEP_SCHEMA = 1
 """Raised when a reader of the former version would misread the files."""
 
@@ -43,12 +45,21 @@ def sweep_around(place: Path) -> Path | None:
     return next((parent for parent in place.absolute().parents if (parent / SWEEP_FILE).exists()), None)
 
 
-def write_sweep(folder: Path, config: SweepConfig, data: Mapping[Encoder, Mapping[str, Any]]) -> None:
-    """Put the settings on record, with versions and what is known of the data."""
+def write_sweep(
+    folder: Path,
+    config: SweepConfig,
+    data: Mapping[Encoder, Mapping[str, Any]],
+    ran: Mapping[str, Any],
+) -> None:
+    """Put the settings on record, with what is known of the data.
+
+    Args:
+        ran: the sessions so far, this one included (see :mod:`tune_dd.sweeps.sessions`).
+    """
     content = {
         "schema_version": SWEEP_SCHEMA,
         "config": config.to_json(),
-        "versions": versions(),
+        **ran,
         "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
     }
     write_json(folder / SWEEP_FILE, content)
@@ -61,7 +72,7 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
         flag: how the user named the sweep, for the message.
 
     Raises:
-        InputError: there is no such sweep, or it is of another version.
+        InputError: there is no such sweep, it is damaged, or it is of another version.
     """
     path = folder / SWEEP_FILE
     if not path.exists():
@@ -72,7 +83,10 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
             "check --name and --storage"
             + (f"; the sweep {around.name} lies in --storage {around.parent}" if around else ""),
         )
-    return check_schema(path, read_json(path, "a sweep's settings"))
+    content = check_schema(path, read_json(path, _SETTINGS))
+    check_shape(path, _SETTINGS, content, {"config": dict})
+    check_record(path, _SETTINGS, content)
+    return content
 
 
 def check_schema(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +102,42 @@ def check_schema(path: Path, content: dict[str, Any]) -> dict[str, Any]:
             "use the version of tune-dd that the file names",
         )
     return content
+
+
+def check_record(path: Path, what: str, content: Mapping[str, Any], remedy: str = RESTORE) -> None:
+    """Hold what both of a sweep's files say of sessions and data against what is written there.
+
+    Args:
+        path, what, content, remedy: as for :func:`tune_dd.runs.folder.check_shape`.
+
+    Raises:
+        InputError: something is missing, or of another type.
+    """
+    check_shape(path, what, content, {"versions": dict, "data": dict}, remedy)
+    later = content.get("sessions", [])
+    check_shape(path, what, later, [{"started": str, "versions": dict}], remedy, "'sessions' in it")
+    for name, facts in content["data"].items():
+        check_shape(path, what, facts, {"key": str}, remedy, f"'{name}' in its 'data'")
+
+
+def recorded_config(path: Path, content: Mapping[str, Any]) -> SweepConfig:
+    """The settings that one of a sweep's files holds.
+
+    Args:
+        path: the file, for the message.
+        content: what :func:`check_schema` let pass.
+
+    Raises:
+        InputError: a setting is unknown or against its rule.
+    """
+    try:
+        return SweepConfig.from_json(content["config"])
+    except InputError as error:
+        raise InputError(
+            f"{path} holds settings that cannot be used ({error.value}: {error.rule})",
+            "they must be as tune-dd wrote them",
+            f"{RESTORE}, or use the version of tune-dd that wrote it",
+        ) from error
 
 
 def encoder_name(dataset: str, backbone: str, seed: int) -> str:
@@ -190,12 +240,14 @@ def summarise(
     controls: Mapping[Cell, Mapping[str, Mapping[str, float]]],
     state: str,
     timings: Mapping[str, float],
+    ran: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of ``sweep_summary.json``: every trial once.
 
     Args:
         state: ``finished``, or why it is not.
         timings: seconds, by what they were spent on.
+        ran: the sessions, this one included (see :mod:`tune_dd.sweeps.sessions`).
     """
     cells = []
     for cell in config.cells:
@@ -218,7 +270,7 @@ def summarise(
         "state": state,
         "objective": config.objective,
         "config": config.to_json(),
-        "versions": versions(),
+        **ran,
         "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
         "cells": cells,
         "trials": [_trial_entry(folder, record) for _, record in sorted(records.items())],

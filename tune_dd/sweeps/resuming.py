@@ -1,4 +1,4 @@
-"""What must be the same where a sweep goes on: its settings, its data, and if possible its versions."""
+"""What must be the same where a sweep goes on: its settings, its trials and its data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from tune_dd.runs.folder import versions
-from tune_dd.sweeps.results import Encoder, encoder_name, read_sweep, sweep_path
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord
+from tune_dd.sweeps.results import (
+    SWEEP_FILE,
+    Encoder,
+    encoder_name,
+    read_sweep,
+    recorded_config,
+    sweep_path,
+)
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 RESUMABLE = frozenset({"time_budget_s", "max_concurrent", "address"})
 """Settings that may differ when a sweep is resumed: they do not change what a trial is."""
 _FIELDS = frozenset(field.name for field in dataclasses.fields(SweepConfig))
+_CELL_SETTINGS = {"dataset", "backbone", "encoder_seed", "m_per_class"}
+_SCORES = {"probe_accuracy", "gap_to_full", "size_bytes"}
+"""What every report of a trial holds, among others."""
 
 
 def resumed_config(storage: str, name: str, given: Mapping[str, Any]) -> SweepConfig:
-    """The settings of an interrupted sweep.
+    """The settings of an interrupted sweep, whose folder may have been copied or renamed since.
 
     Args:
         given: what the user said besides; it must agree, but for :data:`RESUMABLE`.
@@ -26,8 +36,9 @@ def resumed_config(storage: str, name: str, given: Mapping[str, Any]) -> SweepCo
     Raises:
         InputError: there is no such sweep, or ``given`` disagrees.
     """
-    recorded = SweepConfig.from_json(read_sweep(sweep_path(storage, name), "--resume")["config"])
-    changes: dict[str, Any] = {"storage": str(sweep_path(storage, name).parent)}
+    folder = sweep_path(storage, name)
+    recorded = recorded_config(folder / SWEEP_FILE, read_sweep(folder, "--resume"))
+    changes: dict[str, Any] = {"storage": str(folder.parent), "name": name}
     for field, value in given.items():
         if field in ("name", "storage"):
             continue
@@ -47,11 +58,34 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def changed_versions(folder: Path) -> list[str]:
-    """``torch 2.14 -> 2.15`` for everything that scores depend on and that changed since the sweep began."""
-    recorded, current = read_sweep(folder, "--resume")["versions"], versions()
-    return [f"{name} {old} -> {current.get(name)}" for name, old in recorded.items()
-            if current.get(name) != old]  # fmt: skip
+def check_same_trials(folder: Path, config: SweepConfig, records: Mapping[str, TrialRecord]) -> None:
+    """Hold the trials on record against the sweep's settings.
+
+    Raises:
+        InputError: a trial is not one that this sweep can have proposed, or its scores are not whole.
+    """
+    for number, record in enumerate(records.values()):
+        complaint = _complaint(number, config, record)
+        if complaint:
+            raise InputError(
+                f"trial {record.trial_id} in {folder / JOURNAL_FILE} {complaint}",
+                f"must be one of the sweep in {SWEEP_FILE}",
+                "restore both files from a copy",
+            )
+
+
+def _complaint(number: int, config: SweepConfig, record: TrialRecord) -> str | None:
+    if record.trial_id != f"{number:05d}":
+        return f"stands in the place of trial {number:05d}"
+    if record.cell not in config.cells:
+        return f"is of the cell {record.cell}"
+    if not {"method", *_CELL_SETTINGS} <= record.settings.keys():
+        return "lacks settings"
+    if Cell.of(record.settings) != record.cell:
+        return f"is of the cell {record.cell}, but has the settings of {Cell.of(record.settings)}"
+    if not all(scores.keys() >= {config.objective, *_SCORES} for scores in record.reports.values()):
+        return "lacks scores"
+    return None
 
 
 def check_same_latents(folder: Path, facts: Mapping[Encoder, Mapping[str, Any]]) -> None:

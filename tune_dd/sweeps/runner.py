@@ -27,10 +27,12 @@ from tune_dd.sweeps.results import (
     SWEEP_SUMMARY_FILE,
     Encoder,
     encoder_of,
+    read_sweep,
     summarise,
     write_sweep,
 )
-from tune_dd.sweeps.resuming import changed_versions, check_same_latents
+from tune_dd.sweeps.resuming import check_same_latents, check_same_trials
+from tune_dd.sweeps.sessions import all_versions, differing, first_session, with_this_session
 from tune_dd.sweeps.settings import Cell, SweepConfig
 from tune_dd.sweeps.tune_run import run_trials
 from tune_dd.sweeps.warm_start import warm_start
@@ -79,9 +81,11 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
             folder.mkdir(parents=True)
         except FileExistsError:  # another process took the name meanwhile
             check_place(config, resume)
-        write_sweep(folder, config, {})
+        write_sweep(folder, config, {}, first_session())
     journal = Journal(folder)
     try:
+        if resume:
+            check_same_trials(folder, config, journal.records)
         return _Sweep(config, plan, journal, display, resume).run()
     except InputError:
         if not resume and not journal.records:  # found out by the encoder: the name stays free
@@ -100,6 +104,7 @@ class _Sweep:
         self.config, self.plan, self.journal = config, plan, journal
         self.display, self.resume = display, resume
         self.proposals = Proposals(config)
+        self.ran = with_this_session(read_sweep(plan.folder, "--name"))
         self.data: dict[Encoder, LatentData] = {}
         self.facts: dict[Encoder, Mapping[str, Any]] = {}
         self.timings: dict[str, float] = {}
@@ -121,22 +126,32 @@ class _Sweep:
         return SweepOutcome(folder, state, summary)
 
     def _introduce(self) -> None:
-        cells, known = len(self.config.cells), len(self.journal.records)
+        cells = len(self.config.cells)
         self.display.say(
             f"sweep {self.plan.folder.name}: {self.proposals.total} trials in {cells} "
             f"{'cell' if cells == 1 else 'cells'}, {self.plan.workers} at a time, in {self.plan.folder}"
         )
         if self.resume:
-            ended = self._ended()
+            ended, going_on = self._ended(), self._going_on()
             self.display.say(
-                f"resumed: {ended} trials have ended, {known - ended} go on from their checkpoints"
+                f"resumed: {ended} trials have ended, {going_on} go on from a checkpoint, "
+                f"{self.proposals.total - ended - going_on} start"
             )
-            changed = changed_versions(self.plan.folder)
+            changed = differing(all_versions(self.ran))
             if changed:
-                self.display.say(f"warning: scores may differ from the first part's: {', '.join(changed)}")
+                words = ", ".join(f"{name} {' and '.join(found)}" for name, found in changed.items())
+                self.display.say(f"warning: scores may differ between this sweep's sessions: {words}")
 
     def _ended(self) -> int:
         return sum(record.status is not None for record in self.journal.records.values())
+
+    def _going_on(self) -> int:
+        return sum(
+            record.status is None
+            and record.checkpoint is not None
+            and (self.plan.folder / record.checkpoint).exists()
+            for record in self.journal.records.values()
+        )
 
     @contextlib.contextmanager
     def _clocked(self, what: str) -> Iterator[None]:
@@ -161,7 +176,7 @@ class _Sweep:
         self.facts = {encoder: {"key": data.key, **data.provenance} for encoder, data in self.data.items()}
         check_same_latents(folder, self.facts)
         keep_splits(folder, self.data)
-        write_sweep(folder, self.config, self.facts)
+        write_sweep(folder, self.config, self.facts, self.ran)
         if self.config.warm_start is not None:
             self.display.say(warm_start(self.config, self.config.warm_start, self.proposals, self.facts))
         for trial_id, record in self.journal.records.items():
@@ -206,7 +221,7 @@ class _Sweep:
                 controls = {cell: self._controls(cell) for cell in self.config.cells}
         folder = self.plan.folder
         summary = summarise(
-            folder, self.config, self.journal.records, self.facts, controls, state, self.timings
+            folder, self.config, self.journal.records, self.facts, controls, state, self.timings, self.ran
         )
         if (folder / EVALUATION_FILE).exists():
             former = read_json(folder / EVALUATION_FILE, "an evaluation")

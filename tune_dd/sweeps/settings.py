@@ -22,7 +22,7 @@ from trainables.latent.config import (
     EncoderConfig,
     LatentConfig,
 )
-from trainables.schema import check_value, flag_name, option, value_type
+from trainables.schema import check_value, flag_name, option, refuse_unknown, value_type
 from tune_dd.runs.folder import check_name
 
 SEARCHERS = ("tpe", "random", "grid")
@@ -94,7 +94,12 @@ class SweepConfig:
         int,
         at_least=1,
     )
-    seeds: tuple[int, ...] = many((0,), "seeds of encoder and distillation, one cell each", int, at_least=0)
+    seeds: tuple[int, ...] = many(
+        (0,),
+        "seeds of encoder and distillation, one cell each (features, which have no encoder: the first alone)",
+        int,
+        at_least=0,
+    )
     methods: tuple[str, ...] = many(METHODS, "how prototypes are learned", str, choices=METHODS)
     labels: str = option("hard", "the label track: fixed one-hot labels, or learned", choices=LABEL_TRACKS)
     num_trials: int | None = option(
@@ -120,11 +125,11 @@ class SweepConfig:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for declared in dataclasses.fields(self):
+            _check_field(self, declared)
         check_name("--name", self.name)
         if self.warm_start is not None:
             check_name("--warm-start", self.warm_start)
-        for declared in dataclasses.fields(self):
-            _check_field(self, declared)
         if self.searcher == "grid" and self.num_trials is not None:
             raise InputError(
                 f"--num-trials is {self.num_trials} with --searcher grid",
@@ -156,12 +161,16 @@ class SweepConfig:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """All cells, in the order in which they are asked for trials."""
+        """All cells, in the order in which they are asked for trials.
+
+        Features have cells of the first seed alone: another seed would give the same latents, and its cells
+        would look like replications of an encoder that does not exist.
+        """
         return tuple(
             Cell(dataset, backbone, seed, m)
             for dataset in self.datasets
             for backbone in self._backbones(dataset)
-            for seed in self.seeds
+            for seed in (self.seeds[:1] if backbone == "identity" else self.seeds)
             for m in self.prototypes
         )
 
@@ -218,7 +227,12 @@ class SweepConfig:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SweepConfig:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            InputError: for an unknown name or a value against its rule.
+        """
+        refuse_unknown(content, (cls,))
         values: dict[str, Any] = dict(content)
         for name, value in values.items():
             if isinstance(value, list):
@@ -229,6 +243,8 @@ class SweepConfig:
 def _check_field(config: SweepConfig, declared: dataclasses.Field[Any]) -> None:
     value, flag = getattr(config, declared.name), flag_name(declared.name)
     if declared.name == "settings":
+        if not isinstance(value, Mapping):
+            raise InputError(f"the settings are {value!r}", "must have names", "give each one's name")
         for name in value:
             if name in OWN_SETTINGS:
                 raise InputError(
@@ -237,6 +253,8 @@ def _check_field(config: SweepConfig, declared: dataclasses.Field[Any]) -> None:
                     "use the sweep's lists, such as --methods, --prototypes and --seeds",
                 )
     elif "many" in declared.metadata:
+        if not isinstance(value, tuple | list):
+            raise InputError(f"{flag} is {value!r}", "must be a list of values", "give a list")
         for one in value:
             check_value(flag, one, declared.metadata["many"], declared.metadata)
         if len(set(value)) != len(value):

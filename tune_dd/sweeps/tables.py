@@ -99,12 +99,13 @@ def _row(
 def _print_next(outcome: SweepOutcome) -> None:
     folder, storage = outcome.folder, _storage_words(outcome)
     wall = sum(seconds for name, seconds in outcome.summary["timings"].items() if name.endswith("_wall_s"))
-    commands = {
-        "the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(str(folder))}",
-        "the best trial again, alone": f"tune-dd reproduce {quote(str(folder))}",
-        "more trials": f"tune-dd search --warm-start {folder.name}{storage}",
-        "curves": f"tensorboard --logdir {quote(str(folder / 'tensorboard'))}",
-    }
+    commands = {}
+    if any(cell["best"] is not None for cell in outcome.summary["cells"]):
+        commands["the best again on fresh seeds, then on test"] = f"tune-dd evaluate {quote(str(folder))}"
+        commands["the best trial again, alone"] = f"tune-dd reproduce {quote(str(folder))}"
+    commands["more trials"] = f"tune-dd search --warm-start {folder.name}{storage}"
+    if (folder / "tensorboard").is_dir():
+        commands["curves"] = f"tensorboard --logdir {quote(str(folder / 'tensorboard'))}"
     print(
         f"\nAll scores are on the selection half of the validation data. {clock(wall)} in all."
         f"\nEvery trial is in {folder / 'sweep_summary.json'}.\n\nNext:"
