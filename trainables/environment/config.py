@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainables.environment.choices import FAMILIES, LEVELS
-from trainables.environment.tasks import Task, open_task
 from trainables.errors import InputError
 from trainables.schema import check_options, from_flat, option, refuse_unknown
+
+if TYPE_CHECKING:  # gymnasium takes a while to import: only once a task is asked for
+    from trainables.environment.tasks import Task
 
 TARGETS = ("soft", "hard")
 STATES = ("normal", "real")
@@ -98,6 +100,10 @@ class ProbeConfig:
     probe_learners: int = option(100, "fresh learners in a probe, never those of training", at_least=2)
     probe_episodes: int = option(1, "episodes of each", at_least=1)
     iterations_per_report: int = option(10, "meta-iterations between two probes", at_least=1)
+    target_return: float | None = option(
+        None,
+        "end once the probe's mean is above this by two standard errors (default: make all meta-iterations)",
+    )
     threads: int = option(1, "threads of a trial", at_least=1)
 
     def __post_init__(self) -> None:
@@ -110,13 +116,29 @@ def task_of(settings: SetConfig) -> Task:
     Raises:
         InputError: there is none of that name, or it does not go with the other settings.
     """
+    from trainables.environment.families import learners
+    from trainables.environment.tasks import open_task
+
     task = open_task(settings.env)
+    if settings.targets == "hard" and not task.discrete:
+        raise InputError(
+            f"--targets is hard with --env {task.env_id}",
+            "its actions are vectors, and hard targets name one action of several",
+            "leave --targets out",
+        )
     if settings.encoder_level != "none" and len(task.observation_shape) == 1:
         raise InputError(
             f"--encoder-level is {settings.encoder_level}",
             f"{task.env_id} shows no pictures",
             "leave it out, or choose an Atari game",
         )
+    for family in settings.family_names:
+        try:
+            learners(family, task, settings.encoder_level)
+        except InputError as error:
+            raise InputError(
+                f"--families is {settings.families}: {error.value}", error.rule, error.remedy
+            ) from error
     return task
 
 

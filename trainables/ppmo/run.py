@@ -24,6 +24,8 @@ from trainables.whole_files import whole_file
 
 _METRICS = "learner/metrics_logger"
 _TELLING = ("averaged.", "stepped.")
+SURE = 2.0
+"""Standard errors by which a probe's mean must be above a target return."""
 
 
 class PpmoRun:
@@ -37,6 +39,7 @@ class PpmoRun:
 
     Attributes:
         iteration: meta-iterations done.
+        reached: whether the last probe was above ``target_return`` by :data:`SURE` standard errors.
         learning_cpu_s: CPU seconds of this process spent on them, probes left out.
     """
 
@@ -44,6 +47,7 @@ class PpmoRun:
         self.settings = settings
         self.task = task_of(settings.distilled)
         self.iteration = 0
+        self.reached = False
         self.learning_cpu_s = 0.0
         self._algorithm = algorithm_config(settings, num_env_runners, num_learners).build_algo()
         learners, episodes = self._probe_size
@@ -52,8 +56,8 @@ class PpmoRun:
 
     @property
     def done(self) -> bool:
-        """Whether all meta-iterations have been made."""
-        return self.iteration >= self.settings.outer.iterations
+        """Whether the target return is reached, or all meta-iterations have been made."""
+        return self.reached or self.iteration >= self.settings.outer.iterations
 
     @property
     def env_steps(self) -> int:
@@ -76,7 +80,8 @@ class PpmoRun:
         Returns:
             Finite floats: ``probe_return`` and its standard error ``probe_return_sem`` (sampled actions),
             ``greedy_return``, ``episode_return`` (training learners; before an episode has ended, that of
-            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``.
+            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; with a target return also
+            ``compactness`` (see :func:`compactness`).
         """
         until = min(
             self.iteration + self.settings.probe.iterations_per_report, self.settings.outer.iterations
@@ -98,12 +103,20 @@ class PpmoRun:
         # A set of huge numbers is finite, but its learners are not.
         if not all(np.isfinite(value).all() for name, value in state.items() if name.startswith(_TELLING)):
             worst = self.untrained_return
+            if self.settings.probe.target_return is not None:
+                scores["compactness"] = 0.0
             return {**scores, "probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst,
                     "inner_lr": 0.0, "diverged": 1.0}  # fmt: skip
         # Other learners each time: what is chosen by these scores must not be chosen for its luck with some.
         seed = derive_seed(self.settings.outer.seed, "probe", self.iteration)
         drawn = validate(distilled, self.task, learners, episodes, seed=seed)
         greedy = validate(distilled, self.task, learners, episodes, seed=seed, greedy=True)
+        target = self.settings.probe.target_return
+        if target is not None:
+            surely = drawn.mean - SURE * drawn.sem
+            self.reached = surely >= target
+            states = self.settings.distilled.batch_size
+            scores["compactness"] = compactness(surely, self.untrained_return, target, states)
         return {
             **scores,
             "probe_return": drawn.mean,
@@ -131,6 +144,7 @@ class PpmoRun:
             "iteration": self.iteration,
             "episode_return": self._episode_return,
             "untrained_return": self.untrained_return,
+            "reached": self.reached,
             "learning_cpu_s": self.learning_cpu_s,
             "learner_group": _as_tensors(self._algorithm.learner_group.get_state(not_components=[_METRICS])),
         }
@@ -146,7 +160,7 @@ class PpmoRun:
         content = load_tensors(path)
         self.iteration = content["iteration"]
         self._episode_return, self.untrained_return = content["episode_return"], content["untrained_return"]
-        self.learning_cpu_s = content["learning_cpu_s"]
+        self.learning_cpu_s, self.reached = content["learning_cpu_s"], content["reached"]
         learners, runners = self._algorithm.learner_group, self._algorithm.env_runner_group
         learners.set_state(convert_to_numpy(content["learner_group"]))
         runners.sync_weights(from_worker_or_learner_group=learners, inference_only=True)
@@ -157,6 +171,20 @@ class PpmoRun:
     def close(self) -> None:
         """End the algorithm's processes and environments."""
         self._algorithm.stop()
+
+
+def compactness(probe_return: float, untrained_return: float, target_return: float, states: int) -> float:
+    """One score for "reach the target, then by as few states as possible".
+
+    Where the target is reached, ``1 + 1 / states``; elsewhere the share of the way to it from untrained
+    learners, in [0, 1). Finite for finite returns.
+    """
+    if probe_return >= target_return:
+        return 1.0 + 1.0 / states
+    if probe_return <= untrained_return:
+        return 0.0
+    share = (probe_return - untrained_return) / (target_return - untrained_return)
+    return min(share, math.nextafter(1.0, 0.0))
 
 
 def _as_tensors(state: Any) -> Any:
