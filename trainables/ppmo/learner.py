@@ -36,14 +36,7 @@ class PpmoLearner(PPOTorchLearner):
         return module
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        module = self.module[module_id].unwrapped()
-        given = config.learner_config_dict
-        distilled = [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")]
-        groups = {
-            "distilled": ([*distilled, *module.encoder.parameters()], given["outer_lr"]),
-            "inner_lr": ([module.log_inner_lr], given["inner_lr_lr"]),
-            "critic": (list(module.critic.parameters()), given["critic_lr"]),
-        }
+        groups = self.parameter_groups(self.module[module_id].unwrapped(), config.learner_config_dict)
         for name, (parameters, rate) in groups.items():
             self.register_optimizer(
                 module_id=module_id,
@@ -52,6 +45,15 @@ class PpmoLearner(PPOTorchLearner):
                 params=parameters,
                 lr_or_lr_schedule=rate,
             )
+
+    def parameter_groups(self, module: Any, rates: Mapping[str, float]) -> dict[str, tuple[list[Any], float]]:
+        """What each optimiser trains, and its rate at the start, by the optimiser's name."""
+        distilled = [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")]
+        return {
+            "distilled": ([*distilled, *module.encoder.parameters()], rates["outer_lr"]),
+            "inner_lr": ([module.log_inner_lr], rates["inner_lr_lr"]),
+            "critic": (list(module.critic.parameters()), rates["critic_lr"]),
+        }
 
     def _create_iterator_if_necessary(
         self,
