@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,22 @@ def test_static_learners_are_drawn_once(started: Callable[..., PpmoRun]) -> None
     assert not torch.equal(before["stepped.weight0_0"], after["stepped.weight0_0"])
 
 
+def test_learners_live_as_long_as_told_and_end_in_turns(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, learners=5, learner_life=3, iterations=6, iterations_per_report=1)
+    drawn = [states(run)["initial.weight0_0"].clone()]
+    while not run.done:
+        run.step()
+        drawn.append(states(run)["initial.weight0_0"].clone())
+    fresh = torch.stack([(now != before).flatten(1).all(1) for before, now in itertools.pairwise(drawn)])
+    kept = torch.stack([(now == before).flatten(1).all(1) for before, now in itertools.pairwise(drawn)])
+    assert torch.equal(fresh, ~kept)
+    assert torch.equal(fresh[:3], fresh[3:])  # each third iteration
+    assert (fresh[:3].sum(0) == 1).all()
+    assert sorted(fresh[:3].sum(1).tolist()) == [1, 2, 2]
+
+
 def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
-    settings = {**TINY, "normalise": True, "iterations": 3, "iterations_per_report": 1}
+    settings = {**TINY, "normalise": True, "iterations": 3, "iterations_per_report": 1, "learner_life": 2}
     first = started(**settings)
     first.step()
     last = first.step()

@@ -7,7 +7,7 @@ does no inner step and the weights that travel are those.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,15 +26,15 @@ from trainables.environment.rollouts import random_states
 from trainables.environment.tasks import open_task
 from trainables.seeds import derive_seed, generator
 
-SET, SEED, LEARNERS, AVERAGE = "distilled", "seed", "learners", "average"
+SET, SEED, LEARNERS, AVERAGE, LIFE = "distilled", "seed", "learners", "average", "learner_life"
 
 
 class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Parameters: ``x`` (B, *observation), ``y`` (B, actions), ``y_log_std`` (1, actions) for vector actions,
     ``log_inner_lr`` (), the encoder's, the critic's.
 
-    ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners and the decay of
-    the average.
+    ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners, their life and
+    the decay of the average.
     """
 
     def setup(self) -> None:
@@ -133,10 +133,19 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         return values
 
     def redraw(self) -> None:
-        """Fresh learners for the next meta-iteration, stepped; the same on every Learner and when resumed."""
-        if not self.settings.static_learners or not self.drawn:
-            self.drawn += 1
-            self.initial.fill(self.population.draw(generator(self.seed, "learners", int(self.drawn))))
+        """Put fresh learners in the place of those whose life is over, and step all of them anew.
+
+        A learner that lives longer than one meta-iteration comes into the states that it leads to itself;
+        else others soon take its environments over, and a slow drift goes unseen. Lives end in turns. The
+        draws are the same on every Learner and when resumed.
+        """
+        first = not self.drawn
+        self.drawn += 1
+        if first or not self.settings.static_learners:
+            fresh = self.population.draw(generator(self.seed, "learners", int(self.drawn)))
+            turns = torch.arange(self.population.count) + self.drawn
+            due = first | (turns % self.model_config[LIFE] == 0)
+            self.initial.fill(fresh, due.split(self.population.counts))
         self.stepped.fill(self.step_learners(False))
 
     def update_average(self) -> None:
@@ -216,8 +225,9 @@ class _Bank(nn.Module):
             for i, names in enumerate(self._names)
         ]
 
-    def fill(self, content: list[Parameters]) -> None:
-        """Overwrite them."""
-        for held, parameters in zip(self.parameters_of(), content, strict=True):
+    def fill(self, content: list[Parameters], which: Sequence[Tensor] | None = None) -> None:
+        """Overwrite them: of each architecture all learners, or those in ``which``, (K,) bool each."""
+        for i, (held, parameters) in enumerate(zip(self.parameters_of(), content, strict=True)):
+            rows = slice(None) if which is None else which[i]
             for name, tensor in parameters.items():
-                held[name].copy_(tensor.detach())
+                held[name][rows] = tensor.detach()[rows]
