@@ -33,7 +33,7 @@ def build_parser() -> FlagParser:
     made.add_word("file", "the distilled set")
     made.add_flag("--env", str, "the task: CartPole-v1, CartPole<N>D-v1, Hopper-v4, Pong, ...", metavar="ID")
     made.add_flag("--encoder", str, "the set's encoder, where it has a file of its own", metavar="FILE")
-    made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=2)
+    made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=1)
     made.add_flag("--episodes", int, "episodes of each learner", default=5, at_least=1)
     made.add_flag(
         "--families", str, "learners, all: every one that fits the task",

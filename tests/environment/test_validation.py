@@ -32,10 +32,15 @@ def test_statistics_by_hand() -> None:
     assert found.mean == 3.0
     assert found.sd == pytest.approx(7**0.5)
     assert found.sem == pytest.approx((7 / 3) ** 0.5)
+    alone = Returns(np.array([2.0]))
+    assert alone.mean == 2.0
+    assert np.isnan([alone.sd, alone.sem]).all()
 
 
 def test_a_good_set_teaches_and_more_steps_do_not_undo_it() -> None:
     before = untrained(CART_POLE, 20, 2)
+    steps_left_out = validate(OPPOSITES, CART_POLE, 20, 2, inner_steps=0)
+    np.testing.assert_array_equal(before.by_learner, steps_left_out.by_learner)
     assert 15 < before.mean < 35  # a random policy's return on this task is 22
     after = validate(OPPOSITES, CART_POLE, 20, 2)
     greedy = validate(OPPOSITES, CART_POLE, 20, 2, greedy=True)

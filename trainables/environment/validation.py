@@ -34,8 +34,8 @@ class Returns:
 
     @property
     def sd(self) -> float:
-        """Standard deviation of learners' means."""
-        return float(self.by_learner.std(ddof=1))
+        """Standard deviation of learners' means; not a number where there is one learner."""
+        return float(self.by_learner.std(ddof=1)) if len(self.by_learner) > 1 else math.nan
 
     @property
     def sem(self) -> float:
@@ -105,9 +105,9 @@ def stepped_learners(
 
 
 def untrained(task: Task, learners: int, episodes: int, seed: int = 0) -> Returns:
-    """Fresh learners before any step, for comparison: a step of rate 0 changes nothing."""
+    """Fresh learners before any step, for comparison where there is no set yet."""
     log_std = None if task.discrete else torch.zeros(1, task.actions)
     nothing = DistilledSet(
         torch.zeros(1, *task.observation_shape), torch.zeros(1, task.actions), torch.zeros(()), log_std
     )
-    return validate(nothing, task, learners, episodes, seed=seed)
+    return validate(nothing, task, learners, episodes, inner_steps=0, seed=seed)

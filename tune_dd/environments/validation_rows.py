@@ -58,7 +58,8 @@ def table(rows: Sequence[Row]) -> str:
             row.name,
             row.mode,
             str(row.inner_steps),
-            *(f"{value:,.1f}" for value in (row.returns.mean, row.returns.sd, row.returns.sem)),
+            f"{row.returns.mean:,.1f}",
+            *_spread(row.returns),
             str(len(row.returns.by_learner)),
         ]
         for row in rows
@@ -107,6 +108,13 @@ def content(
         ],
         "versions": versions(),
     }
+
+
+def _spread(returns: Returns) -> list[str]:
+    """Standard deviation and error; one learner has none."""
+    if len(returns.by_learner) == 1:
+        return ["", ""]
+    return [f"{returns.sd:,.1f}", f"{returns.sem:,.1f}"]
 
 
 def _number(value: float) -> float | None:
