@@ -9,6 +9,7 @@ import pickle
 import re
 import subprocess
 import sys
+from ctypes.util import find_library
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +175,22 @@ def test_a_robot_and_its_older_version(
     assert "(9,)" in capsys.readouterr().err
 
 
+def test_one_learner_has_no_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    push_back().save(Path("set.pt"))
+    words = "set.pt --env CartPole-v1 --learners 1 --modes greedy --json rows.json --plot boxes.png"
+    assert cli.main(["validate", *words.split()]) == 0
+    said = capsys.readouterr()
+    rows = json.loads(Path("rows.json").read_text())["rows"]
+    assert said.err == ""
+    assert table_of(said.out) == [
+        [row["learner"], "greedy", str(row["inner_steps"]), f"{row['mean']:.1f}", "1"] for row in rows
+    ]
+    assert [(row["sd"], row["sem"], row["n"]) for row in rows] == [(None, None, 1)] * 2
+
+
 def test_returns_that_are_not_finite_are_null_and_not_drawn(tmp_path: Path) -> None:
     push_back().save(tmp_path / "set.pt")
     rows = [Row("same", "sampled", 1, Returns(np.array(drawn))) for drawn in ([1.0, 3.0], [np.nan, 3.0])]
@@ -186,26 +203,49 @@ def test_returns_that_are_not_finite_are_null_and_not_drawn(tmp_path: Path) -> N
     assert (tmp_path / "boxes.png").stat().st_size > 5000
 
 
-def run_without_display(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_without_display(*words: str, renderer: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     env = {name: value for name, value in os.environ.items() if name not in displays}
     return subprocess.run(
         [sys.executable, str(ROOT / "tune_dd" / "validate.py"), *words],
         cwd=cwd,
-        env={**env, "MUJOCO_GL": "glfw", "PYTHONPATH": str(ROOT)},
+        env={**env, "MUJOCO_GL": renderer, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
 
 
-def test_a_film_that_cannot_be_made_is_refused_before_the_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("renderer", "told"),
+    [
+        ("glfw", "--gif is given, and Hopper-v4 cannot be drawn here ("),
+        ("off", "--gif is given, and Hopper-v4 cannot be drawn here ("),
+        pytest.param(
+            "osmesa",
+            "MUJOCO_GL is 'osmesa', but MuJoCo cannot be loaded with it (",
+            marks=pytest.mark.skipif(find_library("OSMesa") is not None, reason="OSMesa is there"),
+        ),
+        ("nonsense", "MUJOCO_GL is 'nonsense', but MuJoCo cannot be loaded with it (invalid value"),
+    ],
+)
+def test_a_film_that_cannot_be_made_is_refused_before_the_work(
+    renderer: str, told: str, tmp_path: Path
+) -> None:
     continuous(11, 3).save(tmp_path / "set.pt")
     words = ["set.pt", "--env", "Hopper-v4", "--json", "rows.json", "--gif", "film.gif"]
-    done = run_without_display(*words, cwd=tmp_path)
+    done = run_without_display(*words, renderer=renderer, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("tune-dd validate: --gif is given, and Hopper-v4 cannot be drawn here (")
-    assert done.stderr.count("\n") == 1 and "leave --gif out" in done.stderr
+    assert done.stderr.startswith(f"tune-dd validate: {told}")
+    assert done.stderr.count("\n") == 1 and "unset MUJOCO_GL" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["set.pt"]
+
+
+def test_a_wrong_renderer_does_not_concern_other_tasks(tmp_path: Path) -> None:
+    made = DistilledSet(torch.zeros(2, 6), torch.eye(3)[:2], torch.tensor(0.1))
+    made.save(tmp_path / "set.pt")
+    words = ["set.pt", "--env", "Acrobot-v1", "--learners", "1", "--episodes", "1", "--modes", "greedy"]
+    done = run_without_display(*words, renderer="nonsense", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +269,7 @@ def test_a_film_that_cannot_be_made_is_refused_before_the_work(tmp_path: Path) -
         ("game.pt --env Pong", "game.pt is for 18 numbered actions, but ALE/Pong-v5 has 6"),
         ("set.pt --env CartPole-v1 --families sam", "did you mean 'same'"),
         ("set.pt --env CartPole-v1 --modes greedily", "did you mean 'greedy'"),
-        ("set.pt --env CartPole-v1 --learners 1", "--learners is 1.*at least 2"),
+        ("set.pt --env CartPole-v1 --learners 0", "--learners is 0.*at least 1"),
         ("set.pt --env CartPole-v1 --inner-steps 1 0", "--inner-steps is 0.*at least 1"),
         ("set.pt --env CartPole-v1 --json rows.txt", r"must end in \.json"),
         ("set.pt --env CartPole-v1 --json gone/rows.json", "there is no folder gone"),

@@ -8,6 +8,7 @@ of the ended ones.
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) ->
         return cartpole.CartPoleVectorEnv(num_envs, dimensions)
     if env_id.startswith(atari.PREFIX):
         return atari.make(env_id, num_envs, training)
-    _hear_mujoco()
+    _hear_mujoco(env_id)
     drawn: dict[str, Any] = {"render_mode": "rgb_array"} if pictures else {}
     try:
         with warnings.catch_warnings():
@@ -142,12 +143,25 @@ def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) ->
 
 
 @functools.cache
-def _hear_mujoco() -> None:
-    """Have MuJoCo's warnings as Python's; left alone it writes a log into the current folder."""
+def _hear_mujoco(env_id: str) -> None:
+    """Have MuJoCo's warnings as Python's; left alone it writes a log into the current folder.
+
+    Raises:
+        InputError: if it is needed, and the renderer that ``MUJOCO_GL`` names cannot be loaded.
+    """
     try:
         import mujoco
     except ImportError:
         return
+    except Exception as error:  # whatever the renderer's library raises; it is loaded even to draw nothing
+        spec = gym.registry.get(env_id)
+        if spec is None or "mujoco" not in str(spec.entry_point):
+            return
+        raise InputError(
+            f"MUJOCO_GL is '{os.environ.get('MUJOCO_GL', '')}'",
+            f"MuJoCo cannot be loaded with it ({error})",
+            "install that renderer (EGL or OSMesa), or unset MUJOCO_GL",
+        ) from error
 
     def warn(message: str) -> None:
         if "settotalmass" not in message:  # gymnasium's own models say so for every environment made

@@ -63,7 +63,8 @@ def check_films(task: Task) -> None:
     raise InputError(
         f"--gif is given, and {task.env_id} cannot be drawn here ({said[-1] if said else done.returncode})",
         "a film needs gymnasium's renderer",
-        "install what it names (for MuJoCo: EGL or OSMesa), or leave --gif out",
+        f"{'unset MUJOCO_GL' if own else 'install what it names (for MuJoCo: EGL or OSMesa)'}, "
+        "or leave --gif out",
     )
 
 
