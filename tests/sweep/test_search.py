@@ -212,8 +212,9 @@ def test_dry_run_tells_and_leaves_nothing(command: Command, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_time_budget_ends_a_sweep_in_order(command: Command, tmp_path: Path) -> None:
-    steps = "--prototypes 2 --ae-epochs 2 --proto-steps-base 400 --steps-per-iteration 5".split()
-    done = command("search", "--name", "short", "--time-budget-s", "12", "--searcher", "grid", *steps)
+    # Trials too long for any machine, and time enough for workers to start on a busy one.
+    steps = "--prototypes 2 --ae-epochs 2 --proto-steps-base 40000 --steps-per-iteration 5".split()
+    done = command("search", "--name", "short", "--time-budget-s", "30", "--searcher", "grid", *steps)
     assert done.returncode == 0, done.stderr
     summary = sweeps.summary(tmp_path / "results" / "short")
     assert summary["state"] == "time budget spent"

@@ -23,8 +23,10 @@ def test_two_sweeps_at_once_train_their_encoder_once(tmp_path: Path) -> None:
     }
     texts = {name: sweeps.finish(started[name], logs[name]) for name in names}
     [entry] = (cache / "latents").iterdir()
-    assert sum("training the conv encoder" in text for text in texts.values()) == 1, texts
-    assert sum("another process is at work on it" in text for text in texts.values()) == 1, texts
+    trained = [name for name in names if "training the conv encoder" in texts[name]]
+    assert len(trained) == 1, texts
+    # The one that trained may have waited as well: both read the data first.
+    assert all("another process is at work on it" in texts[name] for name in names if name not in trained)
     keys = set()
     for name in names:
         folder = tmp_path / "results" / name
