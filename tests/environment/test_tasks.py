@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ale_py
 import gymnasium as gym
 import numpy as np
 import pytest
+from ale_py.roms import get_rom_path
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
@@ -140,6 +142,57 @@ def test_atari_rewards_are_cut_to_their_sign_for_training_alone() -> None:
         env.close()
     assert totals[False].max() > 1 and set(np.unique(totals[True])) == {0.0, 1.0}
     np.testing.assert_array_equal(np.sign(totals[False]), totals[True])
+
+
+def by_hand(game: ale_py.ALEInterface, noops: int, actions: list[int]) -> tuple[np.ndarray, list[int]]:
+    """Newest picture at the start and after each action, (steps + 1, 84, 84), and the rewards."""
+    game.reset_game()
+    legal = game.getMinimalActionSet()
+    screen = game.getScreenGrayscale
+    for _ in range(noops):
+        game.act(legal[0])
+    seen, rewards = [screen()], []
+    for action in actions:
+        frames = []
+        rewards.append(0)
+        for _ in range(4):
+            rewards[-1] += game.act(legal[action])
+            frames.append(screen())
+        seen.append(np.maximum(*frames[2:]))
+    tall, wide = (shares(size) for size in seen[0].shape)
+    return tall @ np.stack(seen) @ wide.T, rewards
+
+
+def shares(size: int) -> np.ndarray:
+    """How much of each of ``size`` pixels goes into each of 84, (84, size): by area."""
+    scale = size / 84
+    starts, pixels = np.arange(84)[:, None] * scale, np.arange(size)
+    overlap = np.minimum(starts + scale, pixels + 1) - np.maximum(starts, pixels)
+    return np.asarray(overlap.clip(0) / scale, np.float32)
+
+
+def test_atari_is_preprocessed_as_the_field_does() -> None:
+    env = open_task("SpaceInvaders").make(1)
+    actions = np.random.default_rng(0).integers(6, size=40).tolist()
+    stacks, rewards = [env.reset(seed=3)[0][0]], []
+    for action in actions:
+        observations, reward, *_ = env.step(np.array([action]))
+        stacks.append(observations[0])
+        rewards.append(int(reward[0]))
+    env.close()
+    newest = np.stack([stack[-1] for stack in stacks])
+    # Of the starts that are possible, one leads to these very pictures and rewards.
+    game = ale_py.ALEInterface()
+    game.setFloat("repeat_action_probability", 0.0)
+    game.loadROM(get_rom_path("space_invaders"))
+    played = [by_hand(game, noops, actions) for noops in range(31)]
+    apart = [np.abs(seen - newest).max() for seen, _ in played]
+    assert min(apart) <= 1 and sorted(apart)[1] > 50  # to the rounding
+    assert played[int(np.argmin(apart))][1] == rewards and sum(rewards) > 0
+    # The newest picture is the last; an episode's first stack is filled up with black.
+    for i, stack in enumerate(stacks):
+        before = [newest[i - back] if i >= back else np.zeros((84, 84)) for back in (3, 2, 1, 0)]
+        np.testing.assert_array_equal(stack, before)
 
 
 WRONG_NAMES = {

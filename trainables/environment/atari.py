@@ -1,8 +1,9 @@
 """Atari games as one batched environment, with the preprocessing that the field compares by.
 
 Up to 30 no-ops at the start, four frames an action (the last two merged), 84 x 84 grey pixels, the last
-four of them stacked (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015);
-no sticky actions and no press of the fire button at the start, as in the NoFrameskip-v4 environments.
+four of them stacked, the newest as the last (Mnih et al., "Human-level control through deep reinforcement
+learning", Nature 2015); no sticky actions and no press of the fire button at the start, as in the
+NoFrameskip-v4 environments. An episode's first stack is filled up with black pictures.
 """
 
 from __future__ import annotations
