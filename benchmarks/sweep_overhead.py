@@ -108,7 +108,7 @@ def report(summary: dict[str, object], tree: Tree, wall_s: float) -> None:
     total_cpu = sum(process.cpu_s for process in tree.processes.values())
     worker_cpu = sum(process.cpu_s for process in workers)
     driver_cpu = tree.processes[tree.root].cpu_s
-    encoder_cpu = timings["encoders_driver_cpu_s"]
+    encoder_cpu = timings["preparing_driver_cpu_s"]
     trial_cpu = sum(trial["cpu_s"] for trial in trials)
     busy = sum(trial["busy_s"] for trial in trials)
     alive = sum(process.seen - process.first_seen for process in workers)

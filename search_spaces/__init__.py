@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from search_spaces.latent import LATENT
+from search_spaces.environment import ENVIRONMENT, SMALLEST_BATCH, EnvironmentContext, usual_num_envs
+from search_spaces.latent import LATENT, LatentContext
 from search_spaces.space import Space, SpaceContext, Suggests
 
-SPACES: dict[str, Space] = {space.name: space for space in (LATENT,)}
+LATENT_SPACES = {space.name: space for space in (LATENT,)}
+ENVIRONMENT_SPACES = {space.name: space for space in (ENVIRONMENT, SMALLEST_BATCH)}
 
-__all__ = ["SPACES", "Space", "SpaceContext", "Suggests"]
+__all__ = [
+    "ENVIRONMENT_SPACES",
+    "LATENT_SPACES",
+    "EnvironmentContext",
+    "LatentContext",
+    "Space",
+    "SpaceContext",
+    "Suggests",
+    "usual_num_envs",
+]

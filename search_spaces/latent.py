@@ -7,6 +7,7 @@ out bear the plain names of ``DistillConfig``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.space import Space, SpaceContext, Suggests
@@ -27,7 +28,25 @@ INITIALISATIONS = ("random", "herding", "kmeans")
 _NO_PENALTY = ("gradient_matching",)
 
 
-def suggest(trial: Suggests, context: SpaceContext) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LatentContext(SpaceContext):
+    """What the space is told about a cell.
+
+    Attributes:
+        methods: the methods among which it may choose.
+        has_decoder: whether latents can be decoded, so that there is a round trip.
+    """
+
+    objective: str = "probe_accuracy"
+    methods: tuple[str, ...] = tuple(LEARNING_RATES)
+    has_decoder: bool = True
+
+    @property
+    def where(self) -> str:
+        return "" if self.has_decoder else "where there is no decoder"
+
+
+def suggest(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     """Settings for one run: method, learning rate, steps, initialisation, and the method's own."""
     method = trial.suggest_categorical("method", context.methods)
 
@@ -53,7 +72,7 @@ def suggest(trial: Suggests, context: SpaceContext) -> dict[str, Any]:
     return settings
 
 
-def _roundtrip_weight(trial: Suggests, context: SpaceContext, name: str) -> float:
+def _roundtrip_weight(trial: Suggests, context: LatentContext, name: str) -> float:
     # Zero is a point of its own, which no logarithmic range reaches. For the round trip as the
     # objective it is known to lose.
     if context.objective != "roundtrip_accuracy" and not trial.suggest_categorical(name, (True, False)):
@@ -61,7 +80,7 @@ def _roundtrip_weight(trial: Suggests, context: SpaceContext, name: str) -> floa
     return trial.suggest_float(f"{name}_weight", *ROUNDTRIP_WEIGHT, log=True)
 
 
-def good_points(context: SpaceContext) -> list[dict[str, Any]]:
+def good_points(context: LatentContext) -> list[dict[str, Any]]:
     """For each method one point without the cycle term and, where there is a decoder, one with it.
 
     All methods' first points come before all second ones, so that a short sweep holds each method.
@@ -74,7 +93,7 @@ def good_points(context: SpaceContext) -> list[dict[str, Any]]:
     return [point for place, point in enumerate(points) if point not in points[:place]]
 
 
-def _good_point(method: str, weight: float | None, context: SpaceContext) -> dict[str, Any]:
+def _good_point(method: str, weight: float | None, context: LatentContext) -> dict[str, Any]:
     point: dict[str, Any] = {
         "lr": {"implicit": 0.1, "unrolled": 0.03, "gradient_matching": 0.03, "kernel_ridge": 0.1}[method],
         "proto_steps_base": 60,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.space import Space, SpaceContext
+from search_spaces.space import Context, Space
+
+_LOG = ", logarithmic"
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class _Explorer:
     taken: dict[str, Any] = field(default_factory=dict)
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.asked[name] = f"{low:g} to {high:g}" + (", logarithmic" if log else "")
+        self.asked[name] = f"{low:g} to {high:g}" + _LOG * log
         return low
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        self.asked[name] = f"{low} to {high}" + (f" by {step}" if step > 1 else "")
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.asked[name] = f"{low} to {high}" + (f" by {step}" if step > 1 else "") + _LOG * log
         return low
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
@@ -48,7 +50,7 @@ class _Explorer:
         return self.taken[name]
 
 
-def outline(space: Space, context: SpaceContext) -> list[Parameter]:
+def outline(space: Space[Context], context: Context) -> list[Parameter]:
     """Every parameter of a space, found by following each of its choices once."""
     seen: dict[str, tuple[str, list[dict[str, Any]]]] = {}
     waiting: list[dict[str, Any]] = [{}]

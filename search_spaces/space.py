@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Suggests(Protocol):
@@ -12,7 +12,7 @@ class Suggests(Protocol):
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
@@ -22,29 +22,32 @@ class SpaceContext:
     """What a space is told about the cell it proposes for.
 
     Attributes:
-        methods: the methods among which it may choose.
-        has_decoder: whether latents can be decoded, so that there is a round trip.
         objective: the score that is maximised.
         fixed: settings that were given by hand; the space must not propose others.
     """
 
-    methods: tuple[str, ...]
-    has_decoder: bool = True
-    objective: str = "probe_accuracy"
+    objective: str = ""
     fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Which cells are meant, in words, where a space is another one for others; else empty."""
+        return ""
+
+
+Context = TypeVar("Context", bound=SpaceContext, contravariant=True)
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(Generic[Context]):
     """A search space.
 
     Attributes:
         name: what ``--space`` calls it.
         suggest: asks a trial for parameters and returns the settings that follow, a flat dict.
-        good_points: parameters (by the names that ``suggest`` asks for) that are known to do well, at
-            least one for each method.
+        good_points: parameters (by the names that ``suggest`` asks for) that are known to do well.
     """
 
     name: str
-    suggest: Callable[[Suggests, SpaceContext], dict[str, Any]]
-    good_points: Callable[[SpaceContext], list[dict[str, Any]]]
+    suggest: Callable[[Suggests, Context], dict[str, Any]]
+    good_points: Callable[[Context], list[dict[str, Any]]]

@@ -28,7 +28,7 @@ class EnvironmentDistillation(tune.Trainable):
     A result holds the run's scores (finite floats), ``cpu_s`` (process CPU seconds of this trial over all its
     workers), ``busy_s`` (seconds the worker spent on it since the last result) and ``complete`` (1 where the
     run came to its own end, 0 where it could go on). A checkpoint holds the set as it stands, the run's
-    state, and the last scores.
+    state, and the last scores with what untrained learners reach.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -77,7 +77,12 @@ class EnvironmentDistillation(tune.Trainable):
             folder = Path(checkpoint_dir)
             self._run.distilled().save(folder / SET_FILE)
             self._run.save(folder / STATE_FILE)
-            (folder / PROGRESS_FILE).write_text(json.dumps({"scores": self._scores, "cpu_s": self._cpu_s}))
+            progress = {
+                "scores": self._scores,
+                "cpu_s": self._cpu_s,
+                "untrained_return": self._run.untrained_return,
+            }
+            (folder / PROGRESS_FILE).write_text(json.dumps(progress))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         with self._timed():

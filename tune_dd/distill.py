@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.runs.outputs import write_run
     from tune_dd.runs.real_images import load_real_images
     from tune_dd.runs.scored_sets import learn_set, score_controls
-    from tune_dd.sweeps.preflight import check_test_place
+    from tune_dd.sweeps.latent.preflight import check_test_place
 
     started_s = time.monotonic()
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()

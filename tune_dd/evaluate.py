@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_dd.flags import FlagParser, main_guard, parser
+
+if TYPE_CHECKING:
+    from tune_dd.sweeps.latent.settings import LatentSweep
 
 _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
@@ -50,11 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import open_sweep, resume_command
+    from tune_dd.sweeps.latent.settings import LatentSweep
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
-    folder, summary, cache = open_sweep(flags["results"], flags["cache"])
+    folder, summary, config = open_sweep(flags["results"], flags["cache"])
+    if not isinstance(config, LatentSweep):
+        commands = config.open().next_commands(folder, summary)
+        raise InputError(
+            f"{folder} is a sweep of kind {config.KIND}",
+            "evaluate distils images and features again, to read test data that such sweeps do not have",
+            f"use {next(iter(commands.values()), 'tune-dd validate')}",
+        )
     check_writable("RESULTS", folder)
-    plans = _plans(summary, flags["top_k"])
+    plans = _plans(summary, config, flags["top_k"])
     ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
     if summary["state"] != "finished":
         stands = (
@@ -72,7 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for plan in plans:
         cells.append(
             evaluate_cell(
-                plan, folder, cache, flags["fresh_seeds"], flags["encoder_seeds"], flags["test"], _report
+                plan,
+                folder,
+                config.cache_folder,
+                flags["fresh_seeds"],
+                flags["encoder_seeds"],
+                flags["test"],
+                _report,
             )
         )
         print("\n" + evaluation_table(cells[-1]), flush=True)
@@ -90,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _plans(summary: dict[str, Any], top_k: int) -> list[Any]:
+def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int) -> list[Any]:
     """What to evaluate: the first ``top_k`` different configurations of each cell's ranking."""
     from trainables.latent.config import LatentConfig
     from tune_dd.evaluation.cells import Candidate, CellPlan
@@ -101,18 +118,18 @@ def _plans(summary: dict[str, Any], top_k: int) -> list[Any]:
     for cell in summary["cells"]:
         candidates: list[Candidate] = []
         for trial_id in cell["ranking"]:
-            config = LatentConfig.parse(trials[trial_id]["config"])
-            if len(candidates) < top_k and config not in [known.config for known in candidates]:
-                candidates.append(Candidate(trial_id, config))
+            settings = LatentConfig.parse(trials[trial_id]["config"])
+            if len(candidates) < top_k and settings not in [known.config for known in candidates]:
+                candidates.append(Candidate(trial_id, settings))
         if candidates:
             plans.append(
                 CellPlan(
                     name=cell["cell"],
                     candidates=tuple(candidates),
                     objective=summary["objective"],
-                    budgets=tuple(summary["config"]["budgets"]),
-                    taken_seeds=tuple(summary["config"]["seeds"]),
-                    gpus_per_trial=summary["config"]["gpus_per_trial"],
+                    budgets=config.budgets,
+                    taken_seeds=config.seeds,
+                    gpus_per_trial=config.gpus_per_trial,
                 )
             )
     if not plans:

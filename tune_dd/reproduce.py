@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_dd.flags import FlagParser, main_guard, parser
+
+if TYPE_CHECKING:
+    from tune_dd.sweeps.kind import Kind
+
+_FACT_LENGTH = 12
+"""Letters by which digests are told apart."""
 
 
 def build_parser() -> FlagParser:
@@ -29,37 +35,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; returns the exit code."""
     flags = build_parser().parse(argv)
 
-    import torch
-
-    from trainables.latent.compute import trial_device
-    from trainables.latent.config import LatentConfig
-    from trainables.latent.latents import prepare_latents
-    from trainables.latent.run import DistillationRun
     from tune_dd.sweeps.finished import open_sweep
-    from tune_dd.sweeps.results import TIMINGS
+    from tune_dd.sweeps.ray_session import quiet_ray
+    from tune_dd.sweeps.results import lasting
 
-    _, summary, cache = open_sweep(flags["results"], flags["cache"])
+    quiet_ray()
+    _, summary, config = open_sweep(flags["results"], flags["cache"])
     trial = _choose(summary, flags["trial"])
-    config = LatentConfig.parse(trial["config"])
-    distill = config.distill
-    print(f"trial {trial['trial_id']} of {summary['name']}: {trial['cell']}, {distill.method}", flush=True)
-    device = trial_device(config.encoder.device, summary["config"]["gpus_per_trial"])
-    data = prepare_latents(config.data, config.encoder, cache, _report, codec_device=device)
-    torch.set_num_threads(distill.threads)
-    run = DistillationRun(distill, data)
-    scores: dict[str, float] = {}
+    kind = config.open()
+    name = kind.trial_name(trial["config"])
+    print(f"trial {trial['trial_id']} of {summary['name']}: {trial['cell']}, {name}", flush=True)
     # A trial that was stopped early is followed as far as it went.
-    while not run.done and run.iteration < trial["iterations"]:
-        scores = run.step()
-    found = {name: value for name, value in scores.items() if name not in TIMINGS}
+    again = kind.rerun(trial["config"], trial["iterations"], _report)
+    found = lasting(kind, again.scores)
     different = [name for name, value in trial["scores"].items() if found.get(name) != value]
     for name, value in trial["scores"].items():
         verdict = "again" if found.get(name) == value else f"now {found.get(name)!r}"
         print(f"  {name:<20} {value!r:<22} {verdict}")
     if not different:
-        print(f"reproduced: all {len(found)} scores are equal after {run.iteration} iterations")
+        print(f"reproduced: all {len(found)} scores are equal after {again.iterations} iterations")
         return 0
-    print(f"not reproduced: {', '.join(different)} differ; {_what_changed(summary, trial, data.provenance)}")
+    if trial.get("restored") and not kind.RESUMES_EXACTLY:
+        why = "the trial was resumed, and episodes under way are not in its checkpoints"
+    else:
+        why = _what_changed(summary, kind, config.cell_of(trial["config"]).source, again.facts)
+    print(f"not reproduced: {', '.join(different)} differ; {why}")
     return 1
 
 
@@ -85,7 +85,7 @@ def _report(line: str) -> None:
     print(f"  {line}", flush=True)
 
 
-def _what_changed(summary: Mapping[str, Any], trial: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def _what_changed(summary: Mapping[str, Any], kind: Kind[Any], source: str, facts: Mapping[str, Any]) -> str:
     """What is different from the sweep, among the things that scores depend on."""
     from tune_dd.runs.folder import versions
     from tune_dd.sweeps.sessions import all_versions, differing
@@ -95,12 +95,15 @@ def _what_changed(summary: Mapping[str, Any], trial: Mapping[str, Any], provenan
         f"{name} was {' and '.join(dict.fromkeys(str(were.get(name)) for were in then))}, is {now.get(name)}"
         for name in differing([*then, now])
     ]
-    encoder, _, _ = trial["cell"].rpartition("/")  # digits/conv/seed1/m10
-    recorded: Mapping[str, Any] = summary["data"].get(encoder, {})
-    for name in ("data_fingerprint", "split_digest", "code_version"):
-        if name in recorded and recorded[name] != provenance.get(name):
-            changed.append(f"{name} was {str(recorded[name])[:12]}, is {str(provenance.get(name))[:12]}")
+    recorded: Mapping[str, Any] = summary["data"].get(source, {})
+    for name in kind.CAUSES:
+        if name in recorded and recorded[name] != facts.get(name):
+            changed.append(f"{name} was {_short(recorded[name])}, is {_short(facts.get(name))}")
     return "; ".join(changed) if changed else "versions, data and code are those of the sweep"
+
+
+def _short(fact: Any) -> str:
+    return str(fact)[:_FACT_LENGTH]
 
 
 if __name__ == "__main__":

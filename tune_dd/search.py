@@ -9,22 +9,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.schema import flag_name
+from trainables.errors import InputError
+from trainables.schema import flag_name, value_type
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
-from tune_dd.sweeps.settings import OWN_SETTINGS, PASSED_ON, SweepConfig
-
-PATHS = ("data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test")
+from tune_dd.runs.folder import check_name
+from tune_dd.sweeps.latent.settings import LatentSweep
+from tune_dd.sweeps.results import (
+    KINDS,
+    SWEEP_FILE,
+    check_kind,
+    read_sweep,
+    recorded_config,
+    sweep_path,
+)
+from tune_dd.sweeps.resuming import resumed_config
+from tune_dd.sweeps.settings import SweepConfig
 
 
 @main_guard
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the verb.
+    """Run the verb; its first word may say what is swept.
 
     Returns:
         0 for a sweep that ended well (or whose time was spent), 1 where the disk is full, 130 after Ctrl-C.
     """
-    flags = build_parser().parse(argv)
-    config = _config(flags)
+    words = list(sys.argv[1:] if argv is None else argv)
+    kind = KINDS[words.pop(0)] if words and words[0] in KINDS else LatentSweep
+    flags = build_parser(kind).parse(words)
+    config = _config(kind, flags)
 
     # Ray and torch take seconds to import: only once the settings are known to be good.
     from tune_dd.sweeps.dry_run import dry_run
@@ -39,24 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return print_outcome(run_sweep(config, resume=bool(flags["resume"])))
 
 
-def build_parser() -> FlagParser:
-    """The flags of ``tune-dd search``."""
-    flags = parser(
-        "tune-dd search", "Sweep latent dataset distillations: Optuna proposes, ASHA stops the worse."
-    )
+def build_parser(kind: type[SweepConfig] = LatentSweep) -> FlagParser:
+    """The flags of ``tune-dd search``, or of ``tune-dd search environment``."""
+    flags = parser(kind.COMMAND, kind.DESCRIPTION)
     group = flags.add_argument_group("The sweep")
-    for field in dataclasses.fields(SweepConfig):
-        if field.name == "settings":
+    for field in dataclasses.fields(kind):
+        if field.name == "settings" or field.name in kind.WITHOUT_FLAG:
             continue
         rule: dict[str, Any] = dict(field.metadata)
-        kind = rule.pop("many", None)
-        default = None if field.name == "name" else field.default
+        many = rule.pop("many", None)
         flags.add_flag(
             flag_name(field.name),
-            kind or _kind(field.name),
+            many or value_type(kind, field.name)[0],
             rule.pop("help"),
-            default=default,
-            many=kind is not None,
+            default=None if field.name == "name" else field.default,
+            many=many is not None,
             group=group,
             **rule,
         )
@@ -64,58 +73,51 @@ def build_parser() -> FlagParser:
     flags.add_flag(
         "--dry-run", bool, "show space, samples, resources and costs; start and write nothing", group=group
     )
-    for part in PASSED_ON:
-        add_config(flags, part, skip=OWN_SETTINGS)
+    for part in kind.PASSED_ON:
+        add_config(flags, part, skip=kind.OWN_SETTINGS)
     return flags
 
 
-def _kind(field: str) -> type:
-    from trainables.schema import value_type
-
-    return value_type(SweepConfig, field)[0]
-
-
-def _config(flags: Flags) -> SweepConfig:
-    given = {name: value for name, value in flags.given.items() if name not in ("resume", "dry_run")}
+def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
+    fields = {field.name for field in dataclasses.fields(kind)}
+    own = {name: value for name, value in flags.given.items() if name in fields}
     settings = {
-        name: value for name, value in flags.given_for(*PASSED_ON).items() if name not in OWN_SETTINGS
-    }
-    for name in PATHS:
-        if name in settings or name == "data_root":
-            settings[name] = str(Path(settings.get(name, "data")).expanduser().absolute())
-    for name in ("storage", "cache"):
-        if given.get(name):
-            given[name] = str(Path(given[name]).expanduser().absolute())
-    own = {
         name: value
-        for name, value in given.items()
-        if name in {f.name for f in dataclasses.fields(SweepConfig)}
+        for name, value in flags.given_for(*kind.PASSED_ON).items()
+        if name not in kind.OWN_SETTINGS and name not in fields
     }
+    given = set(settings)
+    for name in kind.PATHS:
+        if name in settings or name == "data_root":
+            settings[name] = _absolute(settings.get(name, "data"))
+    for name in ("storage", "cache"):
+        if own.get(name):
+            own[name] = _absolute(own[name])
     if flags["resume"]:
-        from tune_dd.sweeps.resuming import resumed_config
-
-        said = {**own, **{name: value for name, value in settings.items() if name in flags.given}}
+        said = {**own, **{name: settings[name] for name in given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)
-    own.setdefault("storage", str(Path("results").absolute()))
+    own.setdefault("storage", _absolute("results"))
     if "warm_start" in own:
-        former, former_settings = _inherited(own["storage"], own["warm_start"])
+        former, former_settings = _inherited(kind, own["storage"], own["warm_start"])
         own = {**former, **own}
-        settings = {**former_settings, **{k: v for k, v in settings.items() if k in flags.given}}
-    datasets = own.get("datasets", ("digits",))
-    own.setdefault("name", f"{datasets[0]}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return SweepConfig(**own, settings=settings)
+        settings = {**former_settings, **{name: settings[name] for name in given}}
+    own.setdefault("name", f"{kind.default_name(own)}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return kind(**own, settings=settings)
 
 
-def _inherited(storage: str, old: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _inherited(kind: type[SweepConfig], storage: str, old: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a warm-started sweep takes over from the old one, unless flags say otherwise: fields and settings.
 
     Not its budget, which is this sweep's own, nor the grid, which learns from no trial.
     """
-    from tune_dd.runs.folder import check_name
-    from tune_dd.sweeps.results import SWEEP_FILE, read_sweep, recorded_config, sweep_path
-
     folder = sweep_path(storage, check_name("--warm-start", old))
-    recorded = recorded_config(folder / SWEEP_FILE, read_sweep(folder, "--warm-start"))
+    content = read_sweep(folder, "--warm-start")
+    check_kind(kind, folder / SWEEP_FILE, content, "--warm-start")
+    recorded = recorded_config(folder / SWEEP_FILE, content)
     own = {"name", "storage", "warm_start", "num_trials", "time_budget_s", "address", "settings"}
     if recorded.searcher == "grid":
         own |= {"searcher", "scheduler"}
@@ -124,9 +126,6 @@ def _inherited(storage: str, old: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _name_to_resume(flags: Flags) -> str:
-    from trainables.errors import InputError
-    from tune_dd.runs.folder import check_name
-
     if flags["name"] is None:
         raise InputError("--resume is given without --name", "it must say which sweep", "add --name NAME")
     return check_name("--name", flags["name"])

@@ -35,15 +35,16 @@ def test_an_unknown_verb_gets_a_suggestion(
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize("verb", ["", *VERBS, "search environment", "distill environment"])
 def test_help_needs_neither_torch_nor_ray(verb: str) -> None:
     code = (
         "import sys\nfrom tune_dd import cli\n"
         "try: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        "sys.exit(bool({'torch', 'ray', 'optuna', 'numpy'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'ray', 'optuna', 'numpy', 'gymnasium'} & set(sys.modules)))"
     )
-    words = [verb, "--help"] if verb else ["--help"]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *verb.split(), "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "tune-dd" in done.stdout
 

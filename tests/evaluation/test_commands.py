@@ -19,7 +19,7 @@ from trainables.latent.latents import prepare_latents
 from trainables.latent.run import DistillationRun
 from tune_dd import cli
 from tune_dd.runs.folder import write_json
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.latent.settings import LatentSweep
 
 SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-steps-base 20 --name toy"
 
@@ -184,7 +184,7 @@ def test_a_trial_is_reproduced_where_it_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the CPU without a GPU's share, also where there is a GPU that ``--device auto`` would take."""
-    config = SweepConfig(
+    config = LatentSweep(
         name="s",
         storage=str(tmp_path),
         cache=str(tmp_path / "cache"),

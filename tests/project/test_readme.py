@@ -15,6 +15,7 @@ from tests.cli.broken_data import image_folder
 from tests.conftest import ROOT, Command, run_python
 from tests.project.readme_blocks import Block, blocks, broken_links
 from tune_dd.cli import VERBS
+from tune_dd.sweeps.results import KINDS
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 README = blocks(PAGES[0].read_text())
@@ -25,14 +26,15 @@ TINY = {
     "evaluate": "--top-k 1 --fresh-seeds 2",
     "reproduce": "",
     "validate": "--learners 4 --episodes 1",
-    "environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4",
+    "distill environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4",
+    "search environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4 --num-trials 2",
 }
 
 
 def tiny(words: Sequence[str]) -> list[str]:
     """A ``tune-dd`` command with its budget cut down, as far as the command takes such flags."""
     verb, flags = words[1], list(words[2:])
-    cut = TINY["environment" if flags[:1] == ["environment"] else verb]
+    cut = TINY[f"{verb} environment" if flags[:1] == ["environment"] else verb]
     if "--resume" in flags:  # needs no other flag, and refuses those that differ
         cut = ""
     if "grid" in flags:  # runs all its points
@@ -54,7 +56,11 @@ def test_commands_are_understood(block: Block) -> None:
         if words[0] == "tune-dd":
             if words[1:3] == ["distill", "environment"]:
                 words = [words[0], "environments.distill", *words[3:]]
-            importlib.import_module(f"tune_dd.{words[1]}").build_parser().parse(words[2:])
+            verb = importlib.import_module(f"tune_dd.{words[1]}")
+            if words[1:3] == ["search", "environment"]:
+                verb.build_parser(KINDS["environment"]).parse(words[3:])
+            else:
+                verb.build_parser().parse(words[2:])
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         elif words[0] == "pip":

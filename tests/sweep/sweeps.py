@@ -21,14 +21,20 @@ GRID = (
     "--steps-per-iteration 5 --ae-epochs 2"
 ).split()
 GRID_TRIALS = 8
-STARTED: list[subprocess.Popen[bytes]] = []
+# Runs of a second: a few reports of a few meta-iterations each.
+ENVIRONMENT = (
+    "--iterations 4 --iterations-per-report 1 --num-envs 10 --rollout-steps 10 --probe-learners 4"
+).split()
+ARTEFACTS = {"latent": "distillation_artifacts.pt", "environment": "distilled_set.pt"}
+Process = subprocess.Popen[bytes]
+STARTED: list[Process] = []
 """Every sweep that :func:`start` started; those that a failed test left are killed after it."""
 TIMINGS = ("cpu_s", "optimise_cpu_s")
 
 
-def start(storage: Path, *words: str, log: Path) -> subprocess.Popen[bytes]:
+def start(storage: Path, *words: str, log: Path, kind: str = "latent") -> Process:
     """``tune-dd search`` as a process of its own, its output in ``log``."""
-    command = [sys.executable, str(ROOT / "tune_dd" / "search.py"), "--storage", str(storage), *words]
+    command = [sys.executable, str(ROOT / "tune_dd" / "search.py"), kind, "--storage", str(storage), *words]
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
@@ -42,7 +48,7 @@ def start(storage: Path, *words: str, log: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def finish(process: subprocess.Popen[bytes], log: Path, code: int = 0, timeout_s: float = 240) -> str:
+def finish(process: Process, log: Path, code: int = 0, timeout_s: float = 240) -> str:
     """Wait for a sweep and return its output.
 
     Raises:
@@ -61,9 +67,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
-def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, timeout_s: float = 300
-) -> None:
+def wait_for(condition: Callable[[], bool], process: Process, log: Path, timeout_s: float = 300) -> None:
     """Wait until something holds; fails where the process ends or the time runs out before."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -85,22 +89,31 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 
 def check_each_trial_once(folder: Path, total: int) -> None:
     """Every trial is there once, ended once, and has one folder with its artefacts."""
-    trials = summary(folder)["trials"]
+    kind, trials = summary(folder)["kind"], summary(folder)["trials"]
     assert [trial["trial_id"] for trial in trials] == [f"{number:05d}" for number in range(total)]
     recorded = Counter((event["event"], event["trial"]) for event in events(folder))
     for trial in trials:
         assert recorded["proposed", trial["trial_id"]] == 1
         assert recorded["ended", trial["trial_id"]] == 1
-        assert (folder / trial["run"] / "distillation_artifacts.pt").stat().st_size > 0
+        assert (folder / trial["run"] / ARTEFACTS[kind]).stat().st_size > 0
         run = json.loads((folder / trial["run"] / "experiment_summary.json").read_text())
         assert run["trial_id"] == trial["trial_id"]
         assert run["config"] == trial["config"]
-        assert run["scores"][trial["config"]["method"]] == trial["scores"]
-        by_class = run["per_class_accuracy"][trial["config"]["method"]]
-        mean = sum(by_class.values()) / len(by_class)
-        assert abs(mean - trial["scores"]["balanced_accuracy"]) < 1e-9
+        if kind == "latent":
+            check_accuracies(run, trial)
+        else:
+            assert run["scores"] == trial["scores"]
     runs = sorted(path.parent.relative_to(folder) for path in folder.rglob("experiment_summary.json"))
     assert [str(run) for run in runs] == sorted(trial["run"] for trial in trials)
+
+
+def check_accuracies(run: dict[str, Any], trial: dict[str, Any]) -> None:
+    """A trial's folder holds the scores of the sweep's summary, and accuracies by class that agree."""
+    method = trial["config"]["method"]
+    assert run["scores"][method] == trial["scores"]
+    by_class = run["per_class_accuracy"][method]
+    mean = sum(by_class.values()) / len(by_class)
+    assert abs(mean - trial["scores"]["balanced_accuracy"]) < 1e-9
 
 
 def check_iterations_went_on(folder: Path) -> None:
@@ -139,9 +152,8 @@ def descendants(pid: int) -> dict[int, str]:
 
 def trial_workers(pid: int) -> list[int]:
     """The processes that run trials of the sweep ``pid``."""
-    return sorted(
-        child for child, name in descendants(pid).items() if name.startswith("ray::LatentDistillation")
-    )
+    trainables = ("ray::LatentDistillation", "ray::EnvironmentDistillation")
+    return sorted(child for child, name in descendants(pid).items() if name.startswith(trainables))
 
 
 def ray_processes(pid: int) -> list[int]:
@@ -156,6 +168,21 @@ def ray_processes(pid: int) -> list[int]:
 def kill(pid: int) -> None:
     """As the kernel does when memory runs out."""
     os.kill(pid, signal.SIGKILL)
+
+
+def kill_driver(sweep: Process) -> None:
+    """Kill a sweep's driver, and wait until Ray's processes have followed it.
+
+    Raises:
+        AssertionError: they outlive it.
+    """
+    helpers = ray_processes(sweep.pid)
+    kill(sweep.pid)
+    sweep.wait()
+    deadline = time.monotonic() + 30
+    while not gone(helpers):
+        assert time.monotonic() < deadline, "Ray's processes outlive the driver"
+        time.sleep(0.1)
 
 
 def gone(pids: Sequence[int]) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from tune_dd import search
+from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
 from tune_dd.sweeps.results import write_sweep
 from tune_dd.sweeps.sessions import first_session
-from tune_dd.sweeps.settings import Cell, SweepConfig
 
 FEATURES = "--datasets features --features-train features.npz"
 
@@ -51,6 +51,36 @@ CASES = [
     Case("--resume --name old --prototypes 3", "--prototypes is 3 with --resume.*started with 1 10"),
     Case("--resume --name old --lr 0.5", "--lr is 0.5 with --resume.*started with"),
 ]
+ENVIRONMENT_CASES = [
+    Case("environment --env CartPol-v1", "--env is 'CartPol-v1'.*did you mean 'CartPole-v1'"),
+    Case("environment --env FrozenLake-v1", "--env is FrozenLake-v1.*shows a vector"),
+    Case("environment --env CartPole-v1 CartPole1D-v1", "--env is .*each task once"),
+    Case("environment --batch-sizes 2 0", "--batch-sizes is 0.*at least 1"),
+    Case("environment --batch-sizes 2 2", "--batch-sizes is 2 2.*each value once"),
+    Case("environment --batch-size 2", "--batch-size is not a flag.*did you mean --batch-sizes"),
+    Case("environment --gpus-per-trial 1", "--gpus-per-trial is not a flag"),
+    Case("environment --prototypes 2", "--prototypes is not a flag"),
+    Case("environment --seeds -1", "--seeds is -1.*at least 0"),
+    Case("environment --space latent", "--space is 'latent'.*not known"),
+    Case("environment --space smallest_batch", "without --target-return.*name it"),
+    Case("environment --target-return nan", "--target-return is nan.*finite"),
+    Case(
+        "environment --space smallest_batch --target-return 9 --objective probe_return",
+        "--objective is probe_return with --space smallest_batch.*leave --objective out",
+    ),
+    Case("environment --objective compactness", "equally many states.*--space smallest_batch"),
+    Case("environment --objective probe_accuracy", "--objective is 'probe_accuracy'.*not known"),
+    Case("environment --learners 7", "give --num-envs 56"),
+    Case("environment --families same+alien", "--families names 'alien'"),
+    Case("environment --env Hopper-v5 --targets hard", "its actions are vectors"),
+    Case("environment --encoder-level l2", "shows no pictures"),
+    Case("environment --env Pong --families random_hidden", "cannot be of family 'random_hidden'"),
+    Case("environment --searcher grid --num-trials 3", "--num-trials is 3 with --searcher grid"),
+    Case("environment --name old", "--name is old, and .* exists already"),
+    Case("environment --warm-start old", "a sweep of kind latent.*use tune-dd search --warm-start old"),
+    Case("environment --resume --name old --batch-sizes 3", "--batch-sizes is 3 with --resume"),
+    Case("environment --resume --name strange", "sweep of kind 'audio'"),
+]
 
 
 @pytest.fixture
@@ -61,13 +91,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.savez("features.npz", features=x, labels=np.arange(60) % 2)
     Path("file").write_text("no folder")
-    for name in ("old", "newer"):
+    for name in ("old", "newer", "strange"):
         folder = Path("results") / name
         folder.mkdir(parents=True)
-        config = SweepConfig(name=name, storage=str(folder.parent.absolute()))
+        config = LatentSweep(name=name, storage=str(folder.parent.absolute()))
         write_sweep(folder, config, {}, first_session())
     content = json.loads(Path("results/newer/sweep.json").read_text())
     Path("results/newer/sweep.json").write_text(json.dumps({**content, "schema_version": 99}))
+    content = json.loads(Path("results/strange/sweep.json").read_text())
+    Path("results/strange/sweep.json").write_text(json.dumps({**content, "kind": "audio"}))
     return tmp_path
 
 
@@ -91,11 +123,11 @@ def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.words.replace("/", "_"))
+@pytest.mark.parametrize("case", CASES + ENVIRONMENT_CASES, ids=lambda case: case.words.replace("/", "_"))
 def test_bad_sweep_is_told_in_one_line(case: Case, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files(place)
     line = complaint(case.words.split(), capsys)
-    assert line.startswith("tune-dd search: ")
+    assert re.match("tune-dd search( environment)?: ", line)
     assert re.search(case.says, line), line
     assert files(place) == before
 
@@ -133,7 +165,7 @@ def test_damaged_settings_are_told_in_one_line(
 
 
 CELL = ["digits", "conv", 0, 1]
-SETTINGS = SweepConfig(name="old").trial_settings(Cell("digits", "conv", 0, 1), {})
+SETTINGS = LatentSweep(name="old").trial_settings(LatentCell("digits", "conv", 0, 1), {})
 OTHER_SETTINGS = {**SETTINGS, "m_per_class": 9}
 PROPOSED = {"event": "proposed", "trial": "00000", "cell": CELL, "params": {}, "settings": SETTINGS}
 REPORTED = {"event": "reported", "trial": "00000", "iteration": 1, "scores": {}, "busy_s": 1.0}

@@ -13,9 +13,9 @@ import pytest
 
 from trainables.errors import InputError
 from tune_dd.sweeps.journal import Journal, TrialRecord, read_records
-from tune_dd.sweeps.settings import Cell
+from tune_dd.sweeps.latent.settings import LatentCell
 
-CELL = Cell("digits", "conv", 0, 10)
+CELL = LatentCell("digits", "conv", 0, 10)
 
 
 def fill(journal: Journal) -> None:
@@ -29,7 +29,7 @@ def fill(journal: Journal) -> None:
 
 
 def test_records_follow_from_events(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, LatentCell)
     fill(journal)
     first = TrialRecord(
         "00000",
@@ -45,30 +45,30 @@ def test_records_follow_from_events(tmp_path: Path) -> None:
     assert journal.records["00000"] == first
     assert journal.records["00001"].reason == "no reason"
     journal.close()
-    assert read_records(tmp_path) == journal.records
-    again = Journal(tmp_path)
+    assert read_records(tmp_path, LatentCell) == journal.records
+    again = Journal(tmp_path, LatentCell)
     assert again.records == journal.records
     again.close()
 
 
 def test_cut_off_anywhere_it_holds_the_events_before(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, LatentCell)
     fill(journal)
     journal.close()
     whole = journal.path.read_bytes()
     ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
     for length in range(0, len(whole), 7):
         journal.path.write_bytes(whole[:length])
-        resumed = Journal(tmp_path)
+        resumed = Journal(tmp_path, LatentCell)
         complete = sum(end < length for end in ends)
         assert journal.path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:complete])
         resumed.proposed("00007", CELL, {}, {})
         resumed.close()
-        assert "00007" in read_records(tmp_path)
+        assert "00007" in read_records(tmp_path, LatentCell)
 
 
 def test_reports_of_a_repeated_iteration_count_once(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, LatentCell)
     journal.proposed("00000", CELL, {}, {})
     for _ in range(2):
         journal.reported("00000", 1, {"probe_accuracy": 0.5}, 0.25)
@@ -77,19 +77,21 @@ def test_reports_of_a_repeated_iteration_count_once(tmp_path: Path) -> None:
 
 
 def test_damage_before_the_end_is_told(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, LatentCell)
     fill(journal)
     journal.close()
     lines = journal.path.read_bytes().splitlines(keepends=True)
     journal.path.write_bytes(b"".join([lines[0], b"{broken\n", *lines[1:]]))
     with pytest.raises(InputError, match="damaged in line 2"):
-        Journal(tmp_path)
+        Journal(tmp_path, LatentCell)
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, LatentCell)
     code = (
-        "import sys, pathlib; from tune_dd.sweeps.journal import Journal; Journal(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib; from tune_dd.sweeps.journal import Journal\n"
+        "from tune_dd.sweeps.latent.settings import LatentCell\n"
+        "Journal(pathlib.Path(sys.argv[1]), LatentCell)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     root = str(Path(__file__).parent.parent.parent)
@@ -101,7 +103,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_full_disk_leaves_whole_lines(small_disk: Callable[[str], Path]) -> None:
     disk = small_disk("64k")
-    journal = Journal(disk)
+    journal = Journal(disk, LatentCell)
     journal.proposed("00000", CELL, {}, {})
 
     def report_until_full() -> None:
@@ -114,4 +116,4 @@ def test_full_disk_leaves_whole_lines(small_disk: Callable[[str], Path]) -> None
     known = journal.records
     journal.close()
     assert journal.path.read_bytes().endswith(b"\n")
-    assert read_records(disk) == known
+    assert read_records(disk, LatentCell) == known

@@ -43,13 +43,7 @@ def test_killed_driver_resumes_to_the_same_scores(
         sweep = sweeps.start(storage, "--name", "killed", *words, log=log)
         sweeps.wait_for(lambda moment=moment: len(sweeps.events(folder)) >= moment, sweep, log)
         time.sleep(chance.uniform(0, 0.05))
-        helpers = sweeps.ray_processes(sweep.pid)
-        sweeps.kill(sweep.pid)
-        sweep.wait()
-        deadline = time.monotonic() + 30
-        while not sweeps.gone(helpers):
-            assert time.monotonic() < deadline, "Ray's processes outlive the driver"
-            time.sleep(0.1)
+        sweeps.kill_driver(sweep)
         words = ["--resume"]
     text = sweeps.finish(sweeps.start(storage, "--name", "killed", "--resume", log=log), log)
     assert "resumed" in text

@@ -14,9 +14,10 @@ from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from tune_dd.sweeps.dry_run import dry_run
-from tune_dd.sweeps.preflight import check_data, trials_at_a_time
+from tune_dd.sweeps.latent.preflight import check_data
+from tune_dd.sweeps.latent.settings import LatentSweep
+from tune_dd.sweeps.preflight import trials_at_a_time
 from tune_dd.sweeps.ray_session import Resources
-from tune_dd.sweeps.settings import SweepConfig
 
 
 def files(place: Path) -> dict[Path, int]:
@@ -28,7 +29,7 @@ def files(place: Path) -> dict[Path, int]:
     [(0.4, 2, 4), (0.5, 1, 2), (1 / 3, 1, 3), (0.1, 3, 30), (0.7, 4, 4), (1, 3, 3), (2, 4, 2), (2, 5, 2)],
 )
 def test_trials_are_packed_into_whole_gpus(share: float, gpus: int, trials: int) -> None:
-    config = SweepConfig(name="x", gpus_per_trial=share)
+    config = LatentSweep(name="x", gpus_per_trial=share)
     assert trials_at_a_time(config, Resources(cpus=64, gpus=gpus)) == trials
     assert trials_at_a_time(config, Resources(cpus=1, gpus=gpus)) == 1
 
@@ -36,7 +37,7 @@ def test_trials_are_packed_into_whole_gpus(share: float, gpus: int, trials: int)
 @pytest.mark.parametrize(("share", "gpus"), [(1.5, 4), (3, 2), (0.5, 0), (1e-6, 1)])
 def test_shares_that_no_gpu_has_are_refused(share: float, gpus: int) -> None:
     with pytest.raises(InputError, match="--gpus-per-trial is"):
-        trials_at_a_time(SweepConfig(name="x", gpus_per_trial=share), Resources(cpus=4, gpus=gpus))
+        trials_at_a_time(LatentSweep(name="x", gpus_per_trial=share), Resources(cpus=4, gpus=gpus))
 
 
 def test_workers_keep_to_the_quota_of_a_container() -> None:
@@ -55,25 +56,25 @@ def test_workers_keep_to_the_quota_of_a_container() -> None:
 def test_every_encoder_is_checked(tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
     torch.save({"foreign": torch.zeros(1)}, weights)
-    config = SweepConfig(name="x", backbones=("conv", "resnet18"), settings={"weights": str(weights)})
+    config = LatentSweep(name="x", backbones=("conv", "resnet18"), settings={"weights": str(weights)})
     with pytest.raises(InputError, match=r"weights\.pt lacks .*resnet18"):
         check_data(config, tmp_path / "cache", print)
     with pytest.raises(InputError, match="--backbone-size is 40"):
         check_data(
-            SweepConfig(name="x", backbones=("conv", "vit_b_16"), settings={"backbone_size": 40}),
+            LatentSweep(name="x", backbones=("conv", "vit_b_16"), settings={"backbone_size": 40}),
             tmp_path / "cache",
             print,
         )
     with pytest.raises(InputError, match="--device is 'cuda:99'"):
-        check_data(SweepConfig(name="x", settings={"device": "cuda:99"}), tmp_path / "cache", print)
+        check_data(LatentSweep(name="x", settings={"device": "cuda:99"}), tmp_path / "cache", print)
 
 
 class TestDryRun:
-    def features(self, here: Path) -> SweepConfig:
+    def features(self, here: Path) -> LatentSweep:
         x = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
         np.savez(here / "features.npz", features=x, labels=np.arange(80) % 2)
         (here / "cache" / "features").mkdir(parents=True)
-        return SweepConfig(
+        return LatentSweep(
             name="x",
             datasets=("features",),
             prototypes=(3,),
@@ -99,12 +100,12 @@ class TestDryRun:
             ({"warm_start": "gone"}, "gone, where no sweep is"),
         ):
             with pytest.raises(InputError, match=says):
-                dry_run(SweepConfig(**{**vars(config), **changes}))
+                dry_run(LatentSweep(**{**vars(config), **changes}))
         assert files(tmp_path) == before
 
     def test_what_the_cache_holds_is_found(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         cache = tmp_path / "cache"
-        config = SweepConfig(
+        config = LatentSweep(
             name="x", storage=str(tmp_path / "results"), cache=str(cache), settings={"ae_epochs": 1}
         )
         parsed = LatentConfig.parse(config.trial_settings(config.cells[0], {"method": "implicit"}))
@@ -115,7 +116,7 @@ class TestDryRun:
         assert files(cache) == before
 
     def test_nothing_is_downloaded(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        config = SweepConfig(
+        config = LatentSweep(
             name="x",
             datasets=("cifar10",),
             storage=str(tmp_path / "results"),
@@ -128,4 +129,4 @@ class TestDryRun:
         assert "encoder cifar10/conv/seed0: to be trained first" in said
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(InputError, match="cifar10 cannot be had"):
-            dry_run(SweepConfig(**{**vars(config), "settings": {**config.settings, "download": False}}))
+            dry_run(LatentSweep(**{**vars(config), "settings": {**config.settings, "download": False}}))

@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from search_spaces import SPACES
+from search_spaces import LATENT_SPACES
 from trainables.errors import InputError
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
 from tune_dd.sweeps.proposals import CellStudy, MismatchError, Proposals
-from tune_dd.sweeps.settings import Cell, SweepConfig
 
 OBJECTIVE = "probe_accuracy"
 
 
-def sweep(**settings: Any) -> SweepConfig:
-    return SweepConfig(name="test", **settings)
+def sweep(**settings: Any) -> LatentSweep:
+    return LatentSweep(name="test", **settings)
 
 
 def ended(
-    trial_id: str, cell: Cell, params: dict[str, Any], values: list[float], status: str = "completed"
+    trial_id: str, cell: LatentCell, params: dict[str, Any], values: list[float], status: str = "completed"
 ) -> TrialRecord:
     reports = {number: {OBJECTIVE: value} for number, value in enumerate(values, 1)}
     return TrialRecord(trial_id, cell, params, {}, reports, status=status)
 
 
-def ended_in(config: SweepConfig, cell: Cell, params: dict[str, Any], *more: Any) -> TrialRecord:
+def ended_in(config: LatentSweep, cell: LatentCell, params: dict[str, Any], *more: Any) -> TrialRecord:
     """A trial with the settings that ``config`` gives it."""
     record = ended("0", cell, params, *more)
     record.settings |= config.trial_settings(cell, CellStudy(config, cell).replay(params)[1])
@@ -64,7 +64,7 @@ def test_cells_take_turns_and_are_modelled_apart() -> None:
 
 def test_known_good_points_come_first() -> None:
     config = sweep(prototypes=(10,), num_trials=12)
-    points = SPACES["latent"].good_points(config.context(config.cells[0]))
+    points = LATENT_SPACES["latent"].good_points(config.context(config.cells[0]))
     records = run(Proposals(config), range(12))
     assert [record.params for record in records[: len(points)]] == points
     assert records[len(points)].params not in points
@@ -94,7 +94,7 @@ def test_resumed_from_records_proposes_as_if_never_interrupted(searcher: str, in
 
 def test_trial_that_was_running_is_known_and_can_end() -> None:
     config = sweep(prototypes=(10,), num_trials=5)
-    params = SPACES["latent"].good_points(config.context(config.cells[0]))[0]
+    params = LATENT_SPACES["latent"].good_points(config.context(config.cells[0]))[0]
     study = CellStudy(config, config.cells[0])
     running = ended("0", config.cells[0], params, [0.5])
     running.status = None
@@ -145,7 +145,7 @@ def test_grid_is_every_good_point_in_every_cell() -> None:
     listed = [proposals.propose(number, str(number)) for number in range(8)]
     assert len({str(proposal) for proposal in listed}) == 8
     assert not config.early_stopping
-    assert SweepConfig(name="x", searcher="grid", scheduler="asha").early_stopping
+    assert LatentSweep(name="x", searcher="grid", scheduler="asha").early_stopping
 
 
 class TestWarmStart:
@@ -165,10 +165,14 @@ class TestWarmStart:
     def test_what_does_not_fit_is_refused_with_its_reason(self) -> None:
         config = sweep(prototypes=(10,), num_trials=2, methods=("implicit",))
         cell, proposals = config.cells[0], Proposals(config)
-        good = SPACES["latent"].good_points(config.context(cell))[0]
+        good = LATENT_SPACES["latent"].good_points(config.context(cell))[0]
         proposals.learn(cell, ended_in(config, cell, good, [0.5]))
         for other, record, reason in [
-            (Cell("digits", "conv", 0, 7), ended("1", cell, good, [0.5]), "no cell digits/conv/seed0/m7"),
+            (
+                LatentCell("digits", "conv", 0, 7),
+                ended("1", cell, good, [0.5]),
+                "no cell digits/conv/seed0/m7",
+            ),
             (cell, ended("2", cell, {**good, "implicit.lr": 9.0}, [0.5]), "implicit.lr = 9.0 lies outside"),
             (cell, ended("3", cell, {"method": "unrolled"}, [0.5]), "unrolled"),
             (cell, ended("4", cell, {**good, "implicit.other": 1}, [0.5]), "implicit.other"),
@@ -186,7 +190,7 @@ class TestWarmStart:
         common = {"proto_steps_base": 60, "roundtrip_weight": 0.2}
         old = sweep(prototypes=(10,), settings={**common, name: value})
         new = sweep(prototypes=(10,), settings=common, cpus_per_trial=2)
-        cell, params = new.cells[0], SPACES["latent"].good_points(new.context(new.cells[0]))[0]
+        cell, params = new.cells[0], LATENT_SPACES["latent"].good_points(new.context(new.cells[0]))[0]
         study = CellStudy(new, cell)
         with pytest.raises(MismatchError, match=f"other --{name.replace('_', '-')}$"):
             study.learn(ended_in(old, cell, params, [0.5]))
@@ -196,7 +200,7 @@ class TestWarmStart:
     def test_stopped_trials_stay_stopped(self) -> None:
         config = sweep(prototypes=(10,), num_trials=2)
         study = CellStudy(config, config.cells[0])
-        params = SPACES["latent"].good_points(study.context)[0]
+        params = LATENT_SPACES["latent"].good_points(study.context)[0]
         study.learn(ended_in(config, config.cells[0], params, [0.2, 0.4], "stopped_early"))
         assert study.trials[0].state is TrialState.PRUNED
         assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.4}

@@ -11,13 +11,13 @@ import pytest
 from trainables.errors import InputError
 from tune_dd.sweeps.finished import no_scores, read_summary
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.results import ranking, summarise, write_sweep
 from tune_dd.sweeps.runner import SweepOutcome
 from tune_dd.sweeps.sessions import first_session
-from tune_dd.sweeps.settings import SweepConfig
 from tune_dd.sweeps.tables import print_outcome, print_summary
 
-CONFIG = SweepConfig(name="s", prototypes=(10,))
+CONFIG = LatentSweep(name="s", prototypes=(10,))
 [CELL] = CONFIG.cells
 
 
@@ -32,7 +32,7 @@ def trial(trial_id: str, status: str | None, *values: float) -> TrialRecord:
 
 
 def summary_of(folder: Path, records: dict[str, TrialRecord]) -> dict[str, Any]:
-    return summarise(folder, CONFIG, records, {}, {}, "time budget spent", {}, first_session())
+    return summarise(CONFIG.open(), folder, records, {}, "time budget spent", {}, first_session())
 
 
 def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_ended_trials_are_ranked_and_others_are_under_way(tmp_path: Path) -> Non
         trial("5", "failed", 0.99),
         trial("6", "completed", 0.7),
     ]
-    assert [record.trial_id for record in ranking(records, CELL, "probe_accuracy")] == ["6", "0", "1"]
+    assert [record.trial_id for record in ranking(records, CELL, CONFIG)] == ["6", "0", "1"]
     by_id = {record.trial_id: record for record in records}
     summary = summary_of(tmp_path, by_id)
     [cell] = summary["cells"]
     assert (cell["best"], cell["ranking"], cell["under_way"]) == ("6", ["6", "0", "1"], ["2", "3"])
     screen = io.StringIO()
-    print_summary(summary, screen)
+    print_summary(CONFIG.open(), summary, screen)
     rows = [line.split() for line in screen.getvalue().splitlines() if line.startswith("  ")][1:]
     assert [row[0] for row in rows] == ["6", "0", "1", "2"]
     assert rows[-1][-4:] == ["unfinished,", "after", "2", "iterations"]
@@ -61,7 +61,7 @@ def test_trials_on_features_are_ranked_without_a_round_trip() -> None:
     records = [trial("0", "completed", 0.5), trial("1", "completed", 0.6)]
     for record in records:
         del record.reports[1]["roundtrip_accuracy"]
-    assert [record.trial_id for record in ranking(records, CELL, "probe_accuracy")] == ["1", "0"]
+    assert [record.trial_id for record in ranking(records, CELL, CONFIG)] == ["1", "0"]
 
 
 def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
         no_scores(summary, "evaluate")
     )
     screen = io.StringIO()
-    print_summary(summary, screen)
+    print_summary(CONFIG.open(), summary, screen)
     assert "no trial has ended with a score" in screen.getvalue()
     assert "50.0%" in screen.getvalue()
 
@@ -80,7 +80,7 @@ def test_only_what_can_work_is_offered_next(
     status: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = summary_of(tmp_path, {"0": trial("0", status, 0.5)})
-    print_outcome(SweepOutcome(tmp_path, "time budget spent", summary))
+    print_outcome(SweepOutcome(tmp_path, "time budget spent", summary, CONFIG.open()))
     offered = capsys.readouterr().out.partition("Next:")[2]
     assert ("tune-dd evaluate" in offered) == ("tune-dd reproduce" in offered) == (status == "completed")
     assert "--warm-start" in offered

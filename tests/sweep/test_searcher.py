@@ -14,14 +14,13 @@ from ray.tune import TuneError
 from ray.tune.experiment import Experiment, Trial
 
 from trainables.latent.artifacts import ARTIFACTS_FILE
-from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
+from trainables.latent_distillation import PROGRESS_FILE, LatentDistillation
 from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.recorder import MAX_FAILURES, SweepRecorder
-from tune_dd.sweeps.results import encoder_of
 from tune_dd.sweeps.searcher import JournaledSearch
-from tune_dd.sweeps.settings import SweepConfig
 
 SCORES = {"probe_accuracy": 0.5, "roundtrip_accuracy": 0.25}
 
@@ -31,19 +30,22 @@ class Sweep:
 
     def __init__(self, folder: Path, cache: Path, num_trials: int) -> None:
         settings = {"ae_epochs": 2, "proto_steps_base": 4, "steps_per_iteration": 2}
-        config = SweepConfig(name="s", prototypes=(2,), num_trials=num_trials, settings=settings)
-        self.journal = Journal(folder)
+        config = LatentSweep(
+            name="s", prototypes=(2,), num_trials=num_trials, cache=str(cache), settings=settings
+        )
+        self.journal = Journal(folder, config.CELL)
         proposals = Proposals(config)
         for trial_id, record in self.journal.records.items():
             proposals.recall(trial_id, record.cell, record)
-        self.search = JournaledSearch(config, proposals, self.journal, {CACHE: str(cache)}, max_concurrent=2)
+        kind = config.open()
+        kind.facts = {cell.source: {"key": "k"} for cell in config.cells}
+        self.search = JournaledSearch(kind, proposals, self.journal, max_concurrent=2)
         self.search.add_configurations(
             [Experiment("s", LatentDistillation, storage_path=str(folder / "tune"))]
         )
-        provenance = {encoder_of(cell): {"key": "k"} for cell in config.cells}
         self.said = io.StringIO()
         display = LiveDisplay(self.said)
-        self.recorder = SweepRecorder(config, folder, self.journal, proposals, provenance, display, 2)
+        self.recorder = SweepRecorder(kind, folder, self.journal, proposals, display, 2)
 
     def next(self) -> Trial:
         trial = self.search.next_trial()

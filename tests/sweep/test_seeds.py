@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tune_dd import search
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.latent.settings import LatentSweep
 
 
 def test_features_have_cells_of_one_seed() -> None:
     settings = {"features_train": "features.npz"}
-    config = SweepConfig(name="s", datasets=("digits", "features"), seeds=(3, 4), settings=settings)
+    config = LatentSweep(name="s", datasets=("digits", "features"), seeds=(3, 4), settings=settings)
     assert [str(cell) for cell in config.cells] == [
         "digits/conv/seed3/m1",
         "digits/conv/seed3/m10",

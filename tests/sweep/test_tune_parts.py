@@ -15,9 +15,9 @@ from ray.tune.trainable import trainable as ray_trainable
 
 from trainables.latent_distillation import CACHE, LatentDistillation
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
 from tune_dd.sweeps.live_display import LiveDisplay, clock, progress_line
 from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler, opens
-from tune_dd.sweeps.settings import Cell, SweepConfig
 
 STEPS = {"proto_steps_base": 30, "steps_per_iteration": 10}
 
@@ -25,7 +25,7 @@ STEPS = {"proto_steps_base": 30, "steps_per_iteration": 10}
 @pytest.fixture
 def settings(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
-    config = SweepConfig(name="x", prototypes=(2,), settings={"ae_epochs": 2, **STEPS})
+    config = LatentSweep(name="x", prototypes=(2,), settings={"ae_epochs": 2, **STEPS})
     return {
         **config.trial_settings(config.cells[0], {"method": "implicit"}),
         CACHE: str(shared_cache / "tune-dd"),
@@ -76,7 +76,7 @@ class TestTrial:
         assert last["probe_accuracy"] == pytest.approx(0.1)
 
 
-def live(trial_id: str, cell: Cell) -> Any:
+def live(trial_id: str, cell: LatentCell) -> Any:
     config = {
         "dataset": cell.dataset,
         "backbone": cell.backbone,
@@ -87,16 +87,16 @@ def live(trial_id: str, cell: Cell) -> Any:
 
 
 class TestEarlyStopping:
-    one, ten = Cell("digits", "conv", 0, 1), Cell("digits", "conv", 0, 10)
+    one, ten = LatentCell("digits", "conv", 0, 1), LatentCell("digits", "conv", 0, 10)
 
-    def decide(self, scheduler: CellScheduler, trial_id: str, cell: Cell, value: float) -> str:
+    def decide(self, scheduler: CellScheduler, trial_id: str, cell: LatentCell, value: float) -> str:
         trial = live(trial_id, cell)
         scheduler.on_trial_add(None, trial)
         result = {"training_iteration": GRACE_ITERATIONS, "probe_accuracy": value}
         return scheduler.on_trial_result(None, trial, result)
 
     def test_the_worse_of_a_cell_stop_and_other_cells_are_no_measure(self) -> None:
-        scheduler = CellScheduler("probe_accuracy")
+        scheduler = CellScheduler(LatentSweep(name="x"))
         for number in range(4):
             assert (
                 self.decide(scheduler, f"t{number}", self.ten, 0.9 + number / 100) == TrialScheduler.CONTINUE
@@ -105,14 +105,14 @@ class TestEarlyStopping:
         assert self.decide(scheduler, "small", self.one, 0.5) == TrialScheduler.CONTINUE
 
     def test_recalled_trials_count(self) -> None:
-        scheduler = CellScheduler("probe_accuracy")
+        scheduler = CellScheduler(LatentSweep(name="x"))
         for number in range(4):
             reports = {step: {"probe_accuracy": 0.9} for step in (1, GRACE_ITERATIONS)}
             scheduler.recall(TrialRecord(f"t{number}", self.ten, {}, {}, reports))
         assert self.decide(scheduler, "poor", self.ten, 0.8) == TrialScheduler.STOP
 
     def test_no_trial_stops_before_the_grace_period_is_over(self) -> None:
-        scheduler, trials = CellScheduler("probe_accuracy"), [live(str(n), self.ten) for n in range(5)]
+        scheduler, trials = CellScheduler(LatentSweep(name="x")), [live(str(n), self.ten) for n in range(5)]
         for (number, trial), step in itertools.product(enumerate(trials), range(1, GRACE_ITERATIONS)):
             scheduler.on_trial_add(None, trial)
             result = {"training_iteration": step, "probe_accuracy": 1.0 - number / 10}
@@ -149,7 +149,8 @@ class TestDisplay:
         assert lines[1:] == ["\r\x1b[2Klast", ""]
 
     def test_line_counts_ends_and_names_the_best(self) -> None:
-        cells = (Cell("digits", "conv", 0, 1), Cell("digits", "conv", 0, 10))
+        config = LatentSweep(name="x")
+        cells = config.cells
         scores = {"probe_accuracy": 0.9, "roundtrip_accuracy": 0.5}
         records = [
             TrialRecord("0", cells[0], {}, {}, {1: scores}, status="completed"),
@@ -160,7 +161,7 @@ class TestDisplay:
             TrialRecord("3", cells[1], {}, {}),
             TrialRecord("4", cells[1], {}, {}),
         ]
-        line = progress_line(records, cells, "probe_accuracy", 9, 65.0, workers=1)
+        line = progress_line(config, records, config.open().score_words, 9, 65.0, workers=1)
         assert line == (
             "3 of 9 trials, 1 complete, 1 stopped early, 1 failed, 1 running"
             " | best 90.0% at 1, 95.0% at 10 per class | 1:05 left"
@@ -176,11 +177,12 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(settings: dict[str, Any], tmp_
     whole = tmp_path / "whole"
     whole.mkdir()
     trial.save_checkpoint(str(whole))
-    assert opens(whole)
-    assert not opens(tmp_path / "gone")
+    kind = LatentSweep(name="x").open()
+    assert opens(kind, whole)
+    assert not opens(kind, tmp_path / "gone")
     for name in ("distillation_artifacts.pt", "progress.json"):
         damaged = tmp_path / name
         shutil.copytree(whole, damaged)
         (damaged / name).write_bytes(b"garbage")
         with pytest.warns(UserWarning, match="its trial starts again"):
-            assert not opens(damaged)
+            assert not opens(kind, damaged)

@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 
 def draw_curves(
-    curve: Sequence[Mapping[str, float]], untrained_return: float, env_id: str, path: Path
+    curve: Sequence[Mapping[str, float]], untrained_return: float | None, env_id: str, path: Path
 ) -> None:
     """Returns of fresh learners above, the inner learning rate below, by environment steps.
 
     Args:
         curve: reports in order (see :meth:`trainables.ppmo.run.PpmoRun.step`).
+        untrained_return: of learners that have learned nothing, where it is known.
     """
     columns = {name: np.array([report[name] for report in curve]) for name in curve[0]}
     figure = Figure(figsize=(7, 6), layout="constrained")
@@ -27,7 +28,8 @@ def draw_curves(
     above.plot(steps, drawn, marker=".", label="fresh learners, sampled actions (95% interval)")
     above.plot(steps, columns["greedy_return"], linestyle="--", label="fresh learners, greedy")
     above.plot(steps, columns["episode_return"], linewidth=1, color="0.6", label="learners of training")
-    above.axhline(untrained_return, linestyle=":", color="0.3", label="untrained learners")
+    if untrained_return is not None:
+        above.axhline(untrained_return, linestyle=":", color="0.3", label="untrained learners")
     above.set_ylabel("episode return")
     above.set_title(f"{env_id}: learners after one step on the distilled set")
     above.legend(fontsize=8, loc="best")

@@ -16,6 +16,7 @@ from trainables.environment.config import (
     SetConfig,
     task_of,
 )
+from tune_dd.environments.places import place_of
 from tune_dd.flags import FlagParser, add_config, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.sweeps.live_display import clock
@@ -46,9 +47,7 @@ def distill_environment(argv: Sequence[str]) -> int:
 
     task = task_of(settings.distilled)
     name = flags["run_name"] or f"b{settings.distilled.batch_size}-s{settings.outer.seed}"
-    network = "mlp" if len(task.observation_shape) == 1 else "nature_cnn"
-    place = task.env_id.replace("/", "-")
-    folder = run_path(Path(flags["storage"]), flags["name"], place, network, name)
+    folder = run_path(Path(flags["storage"]), flags["name"], *place_of(task), name)
     refuse_existing(folder)
     check_writable("--storage", Path(flags["storage"]))
     print(describe(settings, task.env_id), flush=True)

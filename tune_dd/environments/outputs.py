@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainables.environment_distillation import SET_FILE
 from trainables.ppmo.run import PpmoRun
@@ -29,21 +30,57 @@ def write_run(
     """
     with new_run_folder(folder) as place:
         distillation.distilled().save(place / SET_FILE)
-        with (place / CURVE_FILE).open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(curve[0]))
-            writer.writeheader()
-            writer.writerows(curve)
-        draw_curves(curve, distillation.untrained_return, distillation.task.env_id, place / CURVE_PICTURE)
+        write_curve(place, curve, distillation.untrained_return, distillation.task.env_id)
         last = dict(curve[-1])
-        write_json(
-            place / SUMMARY_FILE,
-            {
-                "schema_version": SUMMARY_SCHEMA,
-                "kind": "environment",
-                "config": distillation.settings.flat(),
-                "scores": {name: value for name, value in last.items() if name != "learning_cpu_s"},
-                "untrained_return": distillation.untrained_return,
-                "versions": versions(),
-                "timings": {"learning_cpu_s": last["learning_cpu_s"], "wall_s": wall_s},
-            },
+        write_summary(
+            place,
+            config=distillation.settings.flat(),
+            scores={name: value for name, value in last.items() if name != "learning_cpu_s"},
+            untrained_return=distillation.untrained_return,
+            timings={"learning_cpu_s": last["learning_cpu_s"], "wall_s": wall_s},
         )
+
+
+def write_curve(
+    place: Path, curve: Sequence[Mapping[str, float]], untrained_return: float | None, env_id: str
+) -> None:
+    """Reports as a table and as a picture.
+
+    Args:
+        curve: reports in order; all have the names of the first.
+    """
+    with (place / CURVE_FILE).open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(curve[0]))
+        writer.writeheader()
+        writer.writerows(curve)
+    draw_curves(curve, untrained_return, env_id, place / CURVE_PICTURE)
+
+
+def write_summary(
+    place: Path,
+    *,
+    config: Mapping[str, Any],
+    scores: Mapping[str, float],
+    untrained_return: float | None,
+    timings: Mapping[str, float],
+    **more: Any,
+) -> None:
+    """``experiment_summary.json`` of a distilled environment.
+
+    Args:
+        config: every setting, flat.
+        scores: of the last report.
+        timings: everything that differs between two runs of the same configuration.
+        more: further entries, for example a sweep's trial id.
+    """
+    content = {
+        "schema_version": SUMMARY_SCHEMA,
+        "kind": "environment",
+        **more,
+        "config": dict(config),
+        "scores": dict(scores),
+        "untrained_return": untrained_return,
+        "versions": versions(),
+        "timings": dict(timings),
+    }
+    write_json(place / SUMMARY_FILE, content)

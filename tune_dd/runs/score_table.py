@@ -54,6 +54,11 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list
     ]
 
 
+def percent(share: float) -> str:
+    """``96.7%``."""
+    return f"{100 * share:.1f}%"
+
+
 def _cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from optuna.trial import FixedTrial
 
-from search_spaces import SPACES
 from search_spaces.outline import outline
-from trainables.latent.config import LatentConfig
-from trainables.latent.latents import KIND, cached_key
 from trainables.seeds import derive_seed
+from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.preflight import Plan, check_sweep
 from tune_dd.sweeps.proposals import Proposals, fixed_list
-from tune_dd.sweeps.results import encoder_name, encoder_of
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
 SAMPLES = 5
-# On two cores, from benchmarks/sweep_overhead.py: what starting costs, and one trial on one CPU. The
-# trials of other data differ by up to a few times; the estimate says so.
+# On two cores, from benchmarks/sweep_overhead.py: what starting costs.
 START_S = 15.0
-TRIAL_S = {"digits": 1.0, "features": 2.0}
-OTHER_TRIAL_S = 4.0
 
 
 def dry_run(config: SweepConfig) -> None:
@@ -38,29 +29,21 @@ def dry_run(config: SweepConfig) -> None:
     Raises:
         InputError: as the sweep would.
     """
-    with _view_of(config.cache_folder) as cache:
-        plan = check_sweep(config, resume=False, cache=cache, report=print, fetch=False)
-        _print_plan(config, plan)
+    with config.open().looking_only() as kind:
+        plan = check_sweep(kind, resume=False, report=print, fetch=False)
+        _print_plan(kind, plan)
 
 
-@contextlib.contextmanager
-def _view_of(cache: Path) -> Iterator[Path]:
-    """A temporary folder in which the cache's entries are found; what is written stays out of the cache."""
-    with tempfile.TemporaryDirectory(prefix="tune-dd-dry-run-") as view:
-        for entry in cache.glob("*/*"):
-            shown = Path(view) / entry.relative_to(cache)
-            if entry.is_dir():
-                shown.parent.mkdir(exist_ok=True)
-                shown.symlink_to(entry)
-        yield Path(view)
-
-
-def _print_plan(config: SweepConfig, plan: Plan) -> None:
+def _print_plan(kind: Kind[Any], plan: Plan) -> None:
+    config: SweepConfig = kind.config
     total = Proposals(config).total
     print(f"sweep {config.name}, not started (--dry-run)\n")
-    for decoder in sorted({config.context(cell).has_decoder for cell in config.cells}, reverse=True):
-        cell = next(cell for cell in config.cells if config.context(cell).has_decoder == decoder)
-        _print_space(config, cell)
+    shown = []
+    for cell in config.cells:
+        where = config.context(cell).where
+        if where not in shown:
+            shown.append(where)
+            _print_space(config, cell)
     print("cells, compared and modelled apart")
     for cell in config.cells:
         print(f"  {cell}")
@@ -69,12 +52,12 @@ def _print_plan(config: SweepConfig, plan: Plan) -> None:
     if config.gpus_per_trial:
         fitted += f" and {config.gpus_per_trial:g} GPU"
     print(f"\nresources\n  {plan.workers} trials at a time with {fitted} each, of {plan.available.cpus} CPUs")
-    _print_costs(config, plan, total)
+    _print_costs(kind, plan, total)
 
 
 def _print_space(config: SweepConfig, cell: Cell) -> None:
-    context, space = config.context(cell), SPACES[config.space]
-    print(f"space {space.name}" + ("" if context.has_decoder else ", where there is no decoder"))
+    context, space = config.context(cell), config.space_of_choice
+    print(f"space {space.name}" + (f", {context.where}" if context.where else ""))
     parameters = outline(space, context)
     width = max(len(parameter.name) for parameter in parameters)
     for condition in dict.fromkeys(parameter.condition for parameter in parameters):
@@ -93,26 +76,20 @@ def _print_samples(config: SweepConfig) -> None:
         listed = fixed_list(config)
         print(f"\nthe first {min(SAMPLES, len(listed))} of the grid's {len(listed)} configurations")
         for proposal in listed[:SAMPLES]:
-            print(f"  {proposal.cell}: {_words(_proposed(config, proposal.settings))}")
+            context = config.context(proposal.cell)
+            settings = config.space_of_choice.suggest(FixedTrial(proposal.params), context)
+            print(f"  {proposal.cell}: {_words(settings)}")
         return
     cell = config.cells[0]
-    points = SPACES[config.space].good_points(config.context(cell))
+    points = config.space_of_choice.good_points(config.context(cell))
     print(f"\neach cell tries its {len(points)} known good points first; then for example")
     sampler = optuna.samplers.RandomSampler(seed=derive_seed(config.seed, "dry run") % 2**32)
-    study = optuna.create_study(sampler=sampler)
+    studies = {cell: optuna.create_study(sampler=sampler) for cell in config.cells}
     for number in range(SAMPLES):
         cell = config.cells[number % len(config.cells)]
-        settings = SPACES[config.space].suggest(study.ask(), config.context(cell))
+        settings = config.space_of_choice.suggest(studies[cell].ask(), config.context(cell))
         config.trial_settings(cell, settings)
         print(f"  {cell}: {_words(settings)}")
-
-
-def _proposed(config: SweepConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name for name, value in LatentConfig().flat().items() if settings[name] == value}
-    hidden = defaults | set(config.settings) | {field.name for field in dataclasses.fields(Cell)}
-    hidden |= {"encoder_seed", "threads", "labels"}
-    shown = {name: value for name, value in settings.items() if name not in hidden}
-    return {"method": settings["method"], **shown}
 
 
 def _words(settings: Mapping[str, Any]) -> str:
@@ -122,25 +99,13 @@ def _words(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _print_costs(config: SweepConfig, plan: Plan, total: int) -> None:
+def _print_costs(kind: Kind[Any], plan: Plan, total: int) -> None:
+    config: SweepConfig = kind.config
     print("\ncosts")
-    seen = set()
-    for cell in config.cells:
-        if encoder_of(cell) in seen:
-            continue
-        seen.add(encoder_of(cell))
-        print(f"  encoder {encoder_name(*encoder_of(cell))}: {_encoder_state(config, cell, plan.cache)}")
-    per_trial = sum(TRIAL_S.get(cell.dataset, OTHER_TRIAL_S) for cell in config.cells) / len(config.cells)
+    for line in kind.preparations():
+        print(f"  {line}")
+    per_trial = sum(map(kind.trial_s, config.cells)) / len(config.cells)
     seconds = START_S + total * per_trial / plan.workers
     if config.time_budget_s is not None:
         seconds = min(seconds, START_S + config.time_budget_s)
-    print(
-        f"  {total} trials of roughly {per_trial:.0f} s: about {clock(seconds)} on {plan.workers} workers, "
-        "encoders not counted"
-    )
-
-
-def _encoder_state(config: SweepConfig, cell: Cell, cache: Path) -> str:
-    parsed = LatentConfig.parse(config.trial_settings(cell, {"method": config.methods[0]}))
-    key = cached_key(parsed.data, parsed.encoder, cache, print)
-    return "in the cache" if (cache / KIND / key).exists() else "to be trained first"
+    print(f"  {total} trials of roughly {per_trial:.0f} s: about {clock(seconds)} on {plan.workers} workers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
@@ -17,6 +18,7 @@ from tune_dd.sweeps.results import (
     recorded_config,
     sweep_around,
 )
+from tune_dd.sweeps.settings import SweepConfig
 
 Summary = Mapping[str, Any]
 """The content of ``sweep_summary.json``."""
@@ -24,7 +26,7 @@ _SHAPE = {
     "name": str,
     "state": str,
     "objective": str,
-    "config": {"seeds": list, "budgets": list, "gpus_per_trial": int | float},
+    "config": dict,
     "cells": [{"cell": str, "best": str | None, "ranking": [str], "under_way": [str]}],
     "trials": [
         {"trial_id": str, "cell": str, "status": str, "iterations": int, "scores": dict, "config": dict}
@@ -68,7 +70,7 @@ def resume_command(folder: Path) -> str:
     return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(str(folder.parent))}"
 
 
-def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], Path]:
+def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], SweepConfig]:
     """What a verb after a search starts with.
 
     Args:
@@ -76,16 +78,21 @@ def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], P
         cache: the value of ``--cache``; ``None`` for the folder that the sweep used.
 
     Returns:
-        The sweep's folder, its summary, and the cache folder.
+        The sweep's folder, its summary, and its settings, with that cache folder.
 
     Raises:
-        InputError: as :func:`read_summary`.
+        InputError: as :func:`read_summary`; or a cache is given, and such sweeps have none.
     """
     folder = Path(results).expanduser().absolute()
     summary = read_summary(folder)
-    if cache is None:
-        return folder, summary, recorded_config(folder / SWEEP_SUMMARY_FILE, summary).cache_folder
-    return folder, summary, Path(cache).expanduser().absolute()
+    config = recorded_config(folder / SWEEP_SUMMARY_FILE, summary)
+    if cache is not None:
+        if "cache" not in {declared.name for declared in dataclasses.fields(config)}:
+            raise InputError(
+                f"--cache is {cache}", f"sweeps of kind {config.KIND} keep nothing in one", "leave it out"
+            )
+        config = dataclasses.replace(config, cache=cache)  # type: ignore[call-arg]
+    return folder, summary, config
 
 
 def no_scores(summary: Summary, purpose: str) -> InputError:

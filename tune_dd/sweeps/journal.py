@@ -10,6 +10,7 @@ trial is there once.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import math
@@ -42,6 +43,7 @@ class TrialRecord:
         reason: why it failed.
         busy_s: seconds a worker has spent on it, idle time between two calls not counted.
         failures: times its worker died or it raised.
+        restored: times it was handed to a worker with a checkpoint to go on from.
     """
 
     trial_id: str
@@ -54,6 +56,7 @@ class TrialRecord:
     reason: str | None = None
     busy_s: float = 0.0
     failures: int = 0
+    restored: int = 0
 
     def values(self, metric: str) -> dict[int, float]:
         """One score by ``training_iteration``, in order."""
@@ -72,13 +75,15 @@ class Journal:
 
     Args:
         folder: the sweep's folder.
+        cell_type: of its trials.
 
     Raises:
         InputError: if another process has the sweep, or the file is damaged; it is left as it is then.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cell_type: type[Cell]) -> None:
         self.path = folder / JOURNAL_FILE
+        self._cell_type = cell_type
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,7 +95,7 @@ class Journal:
                 "wait for it, or stop it first",
             ) from None
         try:
-            self.records, self._size = _read(self.path)
+            self.records, self._size = _read(self.path, cell_type)
         except InputError:
             self.close()
             raise
@@ -104,7 +109,7 @@ class Journal:
         self, trial_id: str, cell: Cell, params: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> None:
         """A new trial; on the disk before this returns."""
-        cell_fields = [cell.dataset, cell.backbone, cell.seed, cell.m_per_class]
+        cell_fields = list(dataclasses.astuple(cell))
         self._append("proposed", trial_id, cell=cell_fields, params=dict(params), settings=dict(settings))
         os.fsync(self._file)
 
@@ -115,6 +120,10 @@ class Journal:
     def saved(self, trial_id: str, checkpoint: str) -> None:
         """A checkpoint that is complete."""
         self._append("saved", trial_id, checkpoint=checkpoint)
+
+    def restored(self, trial_id: str) -> None:
+        """A worker is about to go on with the trial from its checkpoint."""
+        self._append("restored", trial_id)
 
     def broke_off(self, trial_id: str, reason: str) -> None:
         """The trial's worker died, or it raised; it may go on."""
@@ -135,19 +144,19 @@ class Journal:
             os.ftruncate(self._file, self._size)
             raise
         self._size += len(line)
-        _apply(self.records, json.loads(line))
+        _apply(self.records, json.loads(line), self._cell_type)
 
 
-def read_records(folder: Path) -> dict[str, TrialRecord]:
+def read_records(folder: Path, cell_type: type[Cell]) -> dict[str, TrialRecord]:
     """The trials of a sweep, by id, without taking hold of it.
 
     Raises:
         InputError: if the file is damaged.
     """
-    return _read(folder / JOURNAL_FILE)[0]
+    return _read(folder / JOURNAL_FILE, cell_type)[0]
 
 
-def _read(path: Path) -> tuple[dict[str, TrialRecord], int]:
+def _read(path: Path, cell_type: type[Cell]) -> tuple[dict[str, TrialRecord], int]:
     """The records, and the bytes of the lines they follow from."""
     records: dict[str, TrialRecord] = {}
     size = 0
@@ -157,13 +166,13 @@ def _read(path: Path) -> tuple[dict[str, TrialRecord], int]:
         try:
             event = json.loads(line)
             _check_event(records, event)
+            _apply(records, event, cell_type)
         except ValueError as error:
             raise InputError(
                 f"{path} is damaged in line {number} ({error})",
                 "each line must be an event of a trial that was proposed before",
                 RESTORE,
             ) from error
-        _apply(records, event)
         size += len(line)
     return records, size
 
@@ -200,7 +209,6 @@ def _is_text(value: Any) -> bool:
 
 _CONTENT: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "proposed": {
-        "cell": lambda cell: isinstance(cell, list) and [type(part) for part in cell] == [str, str, int, int],
         "params": _is_object,
         "settings": _is_object,
     },
@@ -210,6 +218,7 @@ _CONTENT: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "busy_s": _is_number,
     },
     "saved": {"checkpoint": _is_text},
+    "restored": {},
     "broke_off": {},
     "ended": {
         "status": lambda status: status in ENDS,
@@ -219,10 +228,10 @@ _CONTENT: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 """What each event holds besides its trial, as far as it is read."""
 
 
-def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
+def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any], cell_type: type[Cell]) -> None:
     trial_id = event["trial"]
     if event["event"] == "proposed":
-        cell = Cell(*event["cell"])
+        cell = cell_type.read(event.get("cell"))
         records[trial_id] = TrialRecord(trial_id, cell, event["params"], event["settings"])
         return
     record = records[trial_id]
@@ -231,6 +240,8 @@ def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any]) -> None:
         record.busy_s += event["busy_s"]
     elif event["event"] == "saved":
         record.checkpoint = event["checkpoint"]
+    elif event["event"] == "restored":
+        record.restored += 1
     elif event["event"] == "broke_off":
         record.failures += 1
     elif event["event"] == "ended":

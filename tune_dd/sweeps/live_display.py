@@ -6,12 +6,12 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.results import ranking
-from tune_dd.sweeps.settings import Cell
+from tune_dd.sweeps.settings import SweepConfig
 
 TERMINAL_PERIOD_S = 0.5
 FILE_PERIOD_S = 10.0
@@ -65,14 +65,20 @@ class LiveDisplay:
 
 
 def progress_line(
+    config: SweepConfig,
     records: Iterable[TrialRecord],
-    cells: Iterable[Cell],
-    objective: str,
+    score_words: Callable[[TrialRecord], str],
     total: int,
     seconds_left: float | None,
     workers: int,
 ) -> str:
-    """How a sweep stands: ended trials by how they ended, running ones, the best so far, time left."""
+    """How a sweep stands: ended trials by how they ended, running ones, the best so far, time left.
+
+    Args:
+        score_words: a trial's score in words.
+        total: trials of the whole sweep.
+        workers: trials that run at a time.
+    """
     records = list(records)
     ended = Counter(record.status for record in records if record.status is not None)
     parts = [f"{ended.total()} of {total} trials"]
@@ -86,7 +92,7 @@ def progress_line(
             parts.append(f"{ended[status]} {words}")
     running = min(len(records) - ended.total(), workers)  # the others wait for a worker
     line = ", ".join([*parts, f"{running} running"])
-    best = _best(records, list(cells), objective)
+    best = _best(config, records, score_words)
     if best:
         line += f" | best {best}"
     if seconds_left is not None:
@@ -94,22 +100,18 @@ def progress_line(
     return line
 
 
-def _best(records: list[TrialRecord], cells: list[Cell], objective: str) -> str:
-    leaders = [(cell, ranked[0]) for cell in cells if (ranked := ranking(records, cell, objective))]
+def _best(config: SweepConfig, records: list[TrialRecord], score_words: Callable[[TrialRecord], str]) -> str:
+    cells = config.cells
+    leaders = [(cell, ranked[0]) for cell in cells if (ranked := ranking(records, cell, config))]
     if len(cells) > MOST_CELLS_SHOWN:
-        leaders = sorted(leaders, key=lambda pair: -pair[1].scores[objective])[:1]
-        return "".join(f"{percent(record.scores[objective])} ({cell})" for cell, record in leaders)
-    shared = len({(cell.dataset, cell.backbone, cell.seed) for cell in cells}) == 1
-    parts = [
-        f"{percent(record.scores[objective])} at {cell.m_per_class if shared else cell}"
-        for cell, record in leaders
-    ]
-    return ", ".join(parts) + (" per class" if shared and parts else "")
-
-
-def percent(share: float) -> str:
-    """``96.7%``."""
-    return f"{100 * share:.1f}%"
+        leaders = sorted(leaders, key=lambda pair: -pair[1].scores[config.metric])[:1]
+        return "".join(f"{score_words(record)} ({cell})" for cell, record in leaders)
+    if len({cell.group for cell in cells}) > 1:
+        return ", ".join(f"{score_words(record)} at {cell}" for cell, record in leaders)
+    if cells[0].size is None:
+        return ", ".join(score_words(record) for _, record in leaders)
+    parts = [f"{score_words(record)} at {cell.size}" for cell, record in leaders]
+    return ", ".join(parts) + (f" {cells[0].SIZE_WORDS}" if parts else "")
 
 
 def clock(seconds: float) -> str:

@@ -16,9 +16,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial, Trial, TrialState, create_trial
 
-from search_spaces import SPACES, Space, SpaceContext
+from search_spaces import SpaceContext
 from trainables.errors import InputError
-from trainables.latent.config import DistillConfig
 from trainables.schema import flag_name
 from trainables.seeds import derive_seed
 from tune_dd.sweeps.settings import DEFAULT_TRIALS, Cell, SweepConfig
@@ -71,10 +70,10 @@ class CellStudy:
 
     def __init__(self, config: SweepConfig, cell: Cell) -> None:
         self._config, self._cell = config, cell
-        self.space: Space = SPACES[config.space]
+        self.space = config.space_of_choice
         self.context: SpaceContext = config.context(cell)
         self._searcher, self._seed = config.searcher, derive_seed(config.seed, "searcher", str(cell))
-        self._metric = config.objective
+        self._metric = config.metric
         self._study = optuna.create_study(direction="maximize")
         self._live: dict[str, Trial] = {}
         self._asked = 0
@@ -147,7 +146,8 @@ class CellStudy:
         self._asked += 1  # or chance would draw the old sweep's points again
 
     def _check_same_settings(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-        names = [field.name for field in dataclasses.fields(DistillConfig) if field.name not in _INCIDENTAL]
+        compared = [field.name for part in self._config.COMPARED for field in dataclasses.fields(part)]
+        names = [name for name in compared if name not in _INCIDENTAL]
         other = [flag_name(name) for name in names if theirs.get(name) != ours[name]]
         if other:
             raise MismatchError(f"other {', '.join(other)}")
@@ -248,7 +248,7 @@ class Proposals:
 
 def fixed_list(config: SweepConfig) -> Sequence[Proposal]:
     """The grid: every known good point in every cell."""
-    space, proposals = SPACES[config.space], []
+    space, proposals = config.space_of_choice, []
     for cell in config.cells:
         context = config.context(cell)
         for point in space.good_points(context):

@@ -79,7 +79,7 @@ def resources(config: SweepConfig) -> Resources:
     if found["nodes"] > 1:
         raise InputError(
             f"--address is {config.address}, a cluster of {found['nodes']:.0f} machines",
-            "encoders, latents and results lie on one machine's disk in this version",
+            "what trials share, and results, lie on one machine's disk in this version",
             "give a cluster of one machine, or leave --address out",
         )
     return Resources(int(found["cpus"]), int(found["gpus"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +17,11 @@ from ray.tune.result import AUTO_RESULT_KEYS
 
 from trainables.whole_files import NO_ROOM
 from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
 from tune_dd.sweeps.proposals import Proposals
-from tune_dd.sweeps.results import Encoder, encoder_of, write_run
+from tune_dd.sweeps.results import write_run
 from tune_dd.sweeps.searcher import own_id
-from tune_dd.sweeps.settings import SweepConfig
 from tune_dd.sweeps.tensorboard_log import TensorboardLog
 
 NO_ROOM_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -85,22 +85,21 @@ class SweepRecorder(Callback):
     """Keeps journal, trial folders and searcher up to date, and shows progress.
 
     Args:
-        provenance: where each encoder's latents come from.
+        kind: what is swept; has been prepared.
         workers: trials that run at a time.
     """
 
     def __init__(
         self,
-        config: SweepConfig,
+        kind: Kind[Any],
         folder: Path,
         journal: Journal,
         proposals: Proposals,
-        provenance: Mapping[Encoder, Mapping[str, Any]],
         display: LiveDisplay,
         workers: int,
     ) -> None:
-        self._config, self._folder, self._journal, self._proposals = config, folder, journal, proposals
-        self._provenance, self._display, self._workers = provenance, display, workers
+        self._kind, self._folder, self._journal, self._proposals = kind, folder, journal, proposals
+        self._config, self._display, self._workers = kind.config, display, workers
         self._tensorboard = TensorboardLog(folder / "tensorboard")
         self.halt: Halt | None = None
         self.started = time.monotonic()
@@ -158,7 +157,7 @@ class SweepRecorder(Callback):
         record = self._journal.records[trial_id]
         if record.status is not None:
             return
-        write_run(self._folder, record, status, self._provenance[encoder_of(record.cell)])
+        write_run(self._kind, self._folder, record, status)
         self._journal.ended(trial_id, status, reason)
         self._proposals.finish(trial_id, record)
         self._tensorboard.close(trial_id)
@@ -188,9 +187,9 @@ class SweepRecorder(Callback):
     def show(self, now: bool = False) -> None:
         """Show how the sweep stands."""
         line = progress_line(
+            self._config,
             self._journal.records.values(),
-            self._config.cells,
-            self._config.objective,
+            self._kind.score_words,
             self._proposals.total,
             self._seconds_left(),
             self._workers,

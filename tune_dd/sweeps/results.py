@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainables.errors import InputError
-from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
+from trainables.errors import InputError, nearest_name
 from tune_dd.runs.folder import (
     RESTORE,
-    SUMMARY_FILE,
     check_shape,
-    experiment_summary,
     new_run_folder,
     read_json,
     run_path,
     write_json,
 )
+from tune_dd.sweeps.environment.settings import EnvironmentSweep
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.settings import Cell, SweepConfig
+
+if TYPE_CHECKING:  # imports Ray
+    from tune_dd.sweeps.kind import Kind
 
 SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
-SPLITS_FOLDER = "splits"
 _SETTINGS = "a sweep's settings"
 SWEEP_SCHEMA = 1
 """Raised when a reader of the former version would misread the files."""
 
-Encoder = tuple[str, str, int]
-"""Dataset, backbone and seed: what a cell's latents come from."""
+KINDS: dict[str, type[SweepConfig]] = {kind.KIND: kind for kind in (LatentSweep, EnvironmentSweep)}
+"""What can be swept; a sweep's files say which it is, and those that do not are of latents."""
+Facts = Mapping[str, Mapping[str, Any]]
+"""See :class:`tune_dd.sweeps.kind.Kind`."""
 
 
 def sweep_path(storage: str, name: str) -> Path:
@@ -48,19 +51,21 @@ def sweep_around(place: Path) -> Path | None:
 def write_sweep(
     folder: Path,
     config: SweepConfig,
-    data: Mapping[Encoder, Mapping[str, Any]],
+    data: Facts,
     ran: Mapping[str, Any],
 ) -> None:
     """Put the settings on record, with what is known of the data.
 
     Args:
+        data: where trials learn from.
         ran: the sessions so far, this one included (see :mod:`tune_dd.sweeps.sessions`).
     """
     content = {
         "schema_version": SWEEP_SCHEMA,
+        "kind": config.KIND,
         "config": config.to_json(),
         **ran,
-        "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
+        "data": {source: dict(facts) for source, facts in data.items()},
     }
     write_json(folder / SWEEP_FILE, content)
 
@@ -120,6 +125,37 @@ def check_record(path: Path, what: str, content: Mapping[str, Any], remedy: str 
         check_shape(path, what, facts, {"key": str}, remedy, f"'{name}' in its 'data'")
 
 
+def recorded_kind(path: Path, content: Mapping[str, Any]) -> type[SweepConfig]:
+    """What is swept, by one of a sweep's files.
+
+    Raises:
+        InputError: this version does not know that kind.
+    """
+    name = content.get("kind", LatentSweep.KIND)
+    if not isinstance(name, str) or name not in KINDS:
+        raise InputError(
+            f"{path} holds a sweep of kind {name!r}",
+            "this tune-dd does not know it",
+            nearest_name(str(name), KINDS),
+        )
+    return KINDS[name]
+
+
+def check_kind(config: type[SweepConfig], path: Path, content: Mapping[str, Any], flag: str) -> None:
+    """Refuse a sweep whose trials are of another kind.
+
+    Raises:
+        InputError: naming the command for its kind.
+    """
+    found = recorded_kind(path, content)
+    if found is not config:
+        raise InputError(
+            f"{flag} names {path.parent}, a sweep of kind {found.KIND}",
+            f"{config.COMMAND} makes sweeps of kind {config.KIND}",
+            f"use {found.COMMAND} {flag} {path.parent.name}",
+        )
+
+
 def recorded_config(path: Path, content: Mapping[str, Any]) -> SweepConfig:
     """The settings that one of a sweep's files holds.
 
@@ -130,8 +166,9 @@ def recorded_config(path: Path, content: Mapping[str, Any]) -> SweepConfig:
     Raises:
         InputError: a setting is unknown or against its rule.
     """
+    kind = recorded_kind(path, content)
     try:
-        return SweepConfig.from_json(content["config"])
+        return kind.from_json(content["config"])
     except InputError as error:
         raise InputError(
             f"{path} holds settings that cannot be used ({error.value}: {error.rule})",
@@ -140,81 +177,45 @@ def recorded_config(path: Path, content: Mapping[str, Any]) -> SweepConfig:
         ) from error
 
 
-def encoder_name(dataset: str, backbone: str, seed: int) -> str:
-    """``digits/conv/seed0``."""
-    return f"{dataset}/{backbone}/seed{seed}"
-
-
-def encoder_of(cell: Cell) -> Encoder:
-    """What the cell's latents come from."""
-    return cell.dataset, cell.backbone, cell.seed
-
-
-def run_name(record: TrialRecord) -> str:
-    """The last part of a trial's folder: ``implicit-m10-seed0-00007``."""
-    return f"{record.settings['method']}-m{record.cell.m_per_class}-seed{record.cell.seed}-{record.trial_id}"
-
-
-def run_folder(folder: Path, record: TrialRecord) -> Path:
+def run_folder(kind: Kind[Any], folder: Path, record: TrialRecord) -> Path:
     """Where a trial's summary and artefacts lie, in the layout of single runs."""
-    return run_path(folder.parent, folder.name, record.cell.dataset, record.cell.backbone, run_name(record))
+    return run_path(folder.parent, folder.name, *kind.run_place(record))
 
 
-def write_run(folder: Path, record: TrialRecord, status: str, provenance: Mapping[str, Any]) -> None:
+def write_run(kind: Kind[Any], folder: Path, record: TrialRecord, status: str) -> None:
     """Make a finished trial's folder from its last checkpoint, whole or not at all.
 
     A folder that a killed sweep wrote for the same trial is replaced: the trial was not on record as ended.
     """
-    path = run_folder(folder, record)
+    path = run_folder(kind, folder, record)
     if path.exists():
         shutil.rmtree(path)
-    timings = {name: record.scores[name] for name in TIMINGS if name in record.scores}
-    scores = {name: value for name, value in record.scores.items() if name not in TIMINGS}
-    by_class: dict[str, float] = {}
+    checkpoint = None if record.checkpoint is None else folder / record.checkpoint
+    more = {
+        "sweep": folder.name,
+        "trial_id": record.trial_id,
+        "status": status,
+        "params": record.params,
+        "iterations": max(record.reports, default=0),
+    }
     with new_run_folder(path) as fresh:
-        if record.checkpoint is not None:
-            shutil.copyfile(folder / record.checkpoint / ARTIFACTS_FILE, fresh / ARTIFACTS_FILE)
-            by_class = _by_class(fresh / ARTIFACTS_FILE, record.settings["method"])
-        summary = experiment_summary(
-            config=record.settings,
-            provenance=provenance,
-            artifact_schema=SCHEMA_VERSION,
-            scores={record.settings["method"]: scores},
-            per_class_accuracy={record.settings["method"]: by_class},
-            timings={**timings, "busy_s": record.busy_s},
-            sweep=folder.name,
-            trial_id=record.trial_id,
-            status=status,
-            params=record.params,
-            iterations=max(record.reports, default=0),
-        )
-        write_json(fresh / SUMMARY_FILE, summary)
+        kind.fill_run(fresh, record, checkpoint, more)
 
 
-def _by_class(path: Path, method: str) -> dict[str, float]:
-    """Accuracy by class from a trial's artefacts, which are removed where nobody could open them."""
-    try:
-        artifacts = load_artifacts(path)
-    except InputError as error:
-        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
-        path.unlink(missing_ok=True)
-        return {}
-    recalls = artifacts.prototype_state[method]["per_class"]
-    return dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged
+def lasting(kind: Kind[Any], scores: Mapping[str, float]) -> dict[str, float]:
+    """Those scores that another run of the same configuration would have, too."""
+    return {name: value for name, value in scores.items() if name not in kind.TIMINGS}
 
 
-TIMINGS = ("cpu_s", "optimise_cpu_s")
-"""Scores that two runs of one configuration need not agree on."""
-
-
-def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[TrialRecord]:
+def ranking(records: Iterable[TrialRecord], cell: Cell, config: SweepConfig) -> list[TrialRecord]:
     """A cell's trials that have ended with a score, best first.
 
     Completed ones come before those that were stopped early, whose scores are not their last word.
     Unfinished trials have no place in it: what they have is a score on the way (see :func:`under_way`).
-    Equal scores, which are common on small selection halves, are ranked by the other accuracy.
+    Equal scores are ranked by another score that the kind names.
     """
-    other = "roundtrip_accuracy" if objective == "probe_accuracy" else "probe_accuracy"
+    metric = config.metric
+    other = config.TIE_BREAKS[metric]
     rankable = [
         record
         for record in records
@@ -222,21 +223,20 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[
     ]
     return sorted(
         rankable,
-        key=lambda r: (r.status != "completed", -r.scores[objective], -r.scores.get(other, 0.0), r.trial_id),
+        key=lambda r: (r.status != "completed", -r.scores[metric], -r.scores.get(other, 0.0), r.trial_id),
     )
 
 
-def under_way(records: Iterable[TrialRecord], cell: Cell, objective: str) -> list[TrialRecord]:
+def under_way(records: Iterable[TrialRecord], cell: Cell, config: SweepConfig) -> list[TrialRecord]:
     """A cell's unfinished trials that have reported, the best so far first."""
     found = [record for record in records if record.cell == cell and record.status is None and record.scores]
-    return sorted(found, key=lambda record: (-record.scores[objective], record.trial_id))
+    return sorted(found, key=lambda record: (-record.scores[config.metric], record.trial_id))
 
 
 def summarise(
+    kind: Kind[Any],
     folder: Path,
-    config: SweepConfig,
     records: Mapping[str, TrialRecord],
-    data: Mapping[Encoder, Mapping[str, Any]],
     controls: Mapping[Cell, Mapping[str, Mapping[str, float]]],
     state: str,
     timings: Mapping[str, float],
@@ -249,53 +249,45 @@ def summarise(
         timings: seconds, by what they were spent on.
         ran: the sessions, this one included (see :mod:`tune_dd.sweeps.sessions`).
     """
+    config = kind.config
     cells = []
     for cell in config.cells:
-        ranked = ranking(records.values(), cell, config.objective)
+        ranked = ranking(records.values(), cell, config)
         cells.append(
             {
                 "cell": str(cell),
-                **_cell_fields(cell),
+                **dataclasses.asdict(cell),
                 "best": ranked[0].trial_id if ranked else None,
                 "ranking": [record.trial_id for record in ranked],
-                "under_way": [
-                    record.trial_id for record in under_way(records.values(), cell, config.objective)
-                ],
+                "under_way": [record.trial_id for record in under_way(records.values(), cell, config)],
                 "controls": {name: dict(scores) for name, scores in controls.get(cell, {}).items()},
             }
         )
     return {
         "schema_version": SWEEP_SCHEMA,
+        "kind": config.KIND,
         "name": folder.name,
         "state": state,
-        "objective": config.objective,
+        "objective": config.metric,
         "config": config.to_json(),
         **ran,
-        "data": {encoder_name(*encoder): dict(facts) for encoder, facts in data.items()},
+        "data": {source: dict(facts) for source, facts in kind.facts.items()},
         "cells": cells,
-        "trials": [_trial_entry(folder, record) for _, record in sorted(records.items())],
+        "trials": [_trial_entry(kind, folder, record) for _, record in sorted(records.items())],
         "timings": dict(timings),
     }
 
 
-def _cell_fields(cell: Cell) -> dict[str, Any]:
-    return {
-        "dataset": cell.dataset,
-        "backbone": cell.backbone,
-        "seed": cell.seed,
-        "m_per_class": cell.m_per_class,
-    }
-
-
-def _trial_entry(folder: Path, record: TrialRecord) -> dict[str, Any]:
-    path = run_folder(folder, record)
+def _trial_entry(kind: Kind[Any], folder: Path, record: TrialRecord) -> dict[str, Any]:
+    path = run_folder(kind, folder, record)
     return {
         "trial_id": record.trial_id,
         "cell": str(record.cell),
         "status": record.status or "unfinished",
         "reason": record.reason,
         "iterations": max(record.reports, default=0),
-        "scores": {name: value for name, value in record.scores.items() if name not in TIMINGS},
+        "restored": record.restored,
+        "scores": lasting(kind, record.scores),
         "cpu_s": record.scores.get("cpu_s", 0.0),
         "busy_s": record.busy_s,
         "params": record.params,

@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.schema import flag_name
 from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord
 from tune_dd.sweeps.results import (
     SWEEP_FILE,
-    Encoder,
-    encoder_name,
     read_sweep,
     recorded_config,
     sweep_path,
 )
-from tune_dd.sweeps.settings import Cell, SweepConfig
+from tune_dd.sweeps.settings import SweepConfig
 
 RESUMABLE = frozenset({"time_budget_s", "max_concurrent", "address"})
 """Settings that may differ when a sweep is resumed: they do not change what a trial is."""
-_FIELDS = frozenset(field.name for field in dataclasses.fields(SweepConfig))
-_CELL_SETTINGS = {"dataset", "backbone", "encoder_seed", "m_per_class"}
-_SCORES = {"probe_accuracy", "gap_to_full", "size_bytes"}
-"""What every report of a trial holds, among others."""
 
 
 def resumed_config(storage: str, name: str, given: Mapping[str, Any]) -> SweepConfig:
@@ -38,16 +33,17 @@ def resumed_config(storage: str, name: str, given: Mapping[str, Any]) -> SweepCo
     """
     folder = sweep_path(storage, name)
     recorded = recorded_config(folder / SWEEP_FILE, read_sweep(folder, "--resume"))
+    fields = {declared.name for declared in dataclasses.fields(recorded)}
     changes: dict[str, Any] = {"storage": str(folder.parent), "name": name}
     for field, value in given.items():
         if field in ("name", "storage"):
             continue
-        known = recorded.settings.get(field) if field not in _FIELDS else getattr(recorded, field)
+        known = getattr(recorded, field) if field in fields else recorded.settings.get(field, "its default")
         if field in RESUMABLE:
             changes[field] = value
         elif value != known:
             raise InputError(
-                f"--{field.replace('_', '-')} is {_words(value)} with --resume",
+                f"{flag_name(field)} is {_words(value)} with --resume",
                 f"the sweep was started with {_words(known)}",
                 "leave it out, or start a new sweep with --warm-start",
             )
@@ -79,27 +75,26 @@ def _complaint(number: int, config: SweepConfig, record: TrialRecord) -> str | N
         return f"stands in the place of trial {number:05d}"
     if record.cell not in config.cells:
         return f"is of the cell {record.cell}"
-    if not {"method", *_CELL_SETTINGS} <= record.settings.keys():
+    if not record.settings.keys() >= config.NEEDED:
         return "lacks settings"
-    if Cell.of(record.settings) != record.cell:
-        return f"is of the cell {record.cell}, but has the settings of {Cell.of(record.settings)}"
-    if not all(scores.keys() >= {config.objective, *_SCORES} for scores in record.reports.values()):
+    if config.cell_of(record.settings) != record.cell:
+        return f"is of the cell {record.cell}, but has the settings of {config.cell_of(record.settings)}"
+    if not all(scores.keys() >= {config.metric, *config.REPORTED} for scores in record.reports.values()):
         return "lacks scores"
     return None
 
 
-def check_same_latents(folder: Path, facts: Mapping[Encoder, Mapping[str, Any]]) -> None:
-    """Hold the latents at hand against those that are on record, if any are.
+def check_same_sources(folder: Path, config: SweepConfig, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold what trials would learn from against what is on record, if anything is.
+
+    Args:
+        facts: see :class:`tune_dd.sweeps.kind.Kind`.
 
     Raises:
-        InputError: the data or the encoder are not those the sweep began with.
+        InputError: it is not what the sweep began with.
     """
     recorded = read_sweep(folder, "--name")["data"]
-    for encoder, found in facts.items():
-        former = recorded.get(encoder_name(*encoder), found)
+    for source, found in facts.items():
+        former = recorded.get(source, found)
         if former["key"] != found["key"]:
-            raise InputError(
-                f"the latents of {encoder_name(*encoder)} are not those the sweep began with",
-                "trials with other data or another encoder cannot be compared",
-                "start a new sweep, or restore the data and the version of tune-dd",
-            )
+            raise config.other_source(source, former["key"], found["key"])

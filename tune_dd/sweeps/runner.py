@@ -6,34 +6,30 @@ import contextlib
 import resource
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.latent.latents import LatentData
 from tune_dd.runs.folder import read_json, write_json
-from tune_dd.runs.scored_sets import score_controls
 from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.preflight import Plan, check_place, check_sweep
-from tune_dd.sweeps.preparation import keep_splits, prepare_encoders
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.recorder import SweepRecorder, is_disk_full
 from tune_dd.sweeps.results import (
     EVALUATION_FILE,
     SWEEP_SUMMARY_FILE,
-    Encoder,
-    encoder_of,
     read_sweep,
     summarise,
     write_sweep,
 )
-from tune_dd.sweeps.resuming import check_same_latents, check_same_trials
+from tune_dd.sweeps.resuming import check_same_sources, check_same_trials
 from tune_dd.sweeps.sessions import all_versions, differing, first_session, with_this_session
-from tune_dd.sweeps.settings import Cell, SweepConfig
+from tune_dd.sweeps.settings import SweepConfig
 from tune_dd.sweeps.tune_run import run_trials
 from tune_dd.sweeps.warm_start import warm_start
 
@@ -54,11 +50,13 @@ class SweepOutcome:
         folder: its folder.
         state: ``finished``, or why it is not.
         summary: the content of ``sweep_summary.json``, which has not been written where the disk is full.
+        kind: what was swept.
     """
 
     folder: Path
     state: str
     summary: dict[str, Any]
+    kind: Kind[Any]
 
 
 def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | None = None) -> SweepOutcome:
@@ -73,7 +71,8 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
         InputError: something cannot be used; nothing has been started or written then.
     """
     display = display or LiveDisplay()
-    plan = check_sweep(config, resume, config.cache_folder, display.say)
+    kind = config.open()
+    plan = check_sweep(kind, resume, display.say)
     folder = plan.folder
     new_storage = not folder.parent.exists()
     if not resume:
@@ -82,13 +81,13 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
         except FileExistsError:  # another process took the name meanwhile
             check_place(config, resume)
         write_sweep(folder, config, {}, first_session())
-    journal = Journal(folder)
+    journal = Journal(folder, config.CELL)
     try:
         if resume:
             check_same_trials(folder, config, journal.records)
-        return _Sweep(config, plan, journal, display, resume).run()
+        return _Sweep(kind, plan, journal, display, resume).run()
     except InputError:
-        if not resume and not journal.records:  # found out by the encoder: the name stays free
+        if not resume and not journal.records:  # found out on the way: the name stays free
             shutil.rmtree(folder)
             if new_storage and not any(folder.parent.iterdir()):
                 folder.parent.rmdir()
@@ -99,14 +98,13 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
 
 class _Sweep:
     def __init__(
-        self, config: SweepConfig, plan: Plan, journal: Journal, display: LiveDisplay, resume: bool
+        self, kind: Kind[Any], plan: Plan, journal: Journal, display: LiveDisplay, resume: bool
     ) -> None:
-        self.config, self.plan, self.journal = config, plan, journal
+        self.kind, self.plan, self.journal = kind, plan, journal
+        self.config: SweepConfig = kind.config
         self.display, self.resume = display, resume
-        self.proposals = Proposals(config)
+        self.proposals = Proposals(self.config)
         self.ran = with_this_session(read_sweep(plan.folder, "--name"))
-        self.data: dict[Encoder, LatentData] = {}
-        self.facts: dict[Encoder, Mapping[str, Any]] = {}
         self.timings: dict[str, float] = {}
 
     def run(self) -> SweepOutcome:
@@ -123,7 +121,7 @@ class _Sweep:
                 raise
             state = DISK_FULL
             summary = self._summary(state)
-        return SweepOutcome(folder, state, summary)
+        return SweepOutcome(folder, state, summary, self.kind)
 
     def _introduce(self) -> None:
         cells = len(self.config.cells)
@@ -162,23 +160,23 @@ class _Sweep:
         self.timings[f"{what}_driver_cpu_s"] = used.ru_utime + used.ru_stime - cpu.ru_utime - cpu.ru_stime
 
     def _prepare(self) -> None:
-        """Have all encoders, and tell the searcher what is known."""
+        """Have what trials learn from, and tell the searcher what is known."""
         folder = self.plan.folder
         try:
-            with self._clocked("encoders"):
-                self.data = prepare_encoders(self.config, self.plan.cache, self.display.say)
+            with self._clocked("preparing"):
+                self.kind.prepare(self.display.say)
         except KeyboardInterrupt:
             self.display.say(
-                f"no trial had started; go on with tune-dd search --resume --name {folder.name}"
+                f"no trial had started; go on with {self.config.COMMAND} --resume --name {folder.name}"
                 f" --storage {quote(str(folder.parent))}"
             )
             raise
-        self.facts = {encoder: {"key": data.key, **data.provenance} for encoder, data in self.data.items()}
-        check_same_latents(folder, self.facts)
-        keep_splits(folder, self.data)
-        write_sweep(folder, self.config, self.facts, self.ran)
+        facts = self.kind.facts
+        check_same_sources(folder, self.config, facts)
+        self.kind.keep(folder)
+        write_sweep(folder, self.config, facts, self.ran)
         if self.config.warm_start is not None:
-            self.display.say(warm_start(self.config, self.config.warm_start, self.proposals, self.facts))
+            self.display.say(warm_start(self.config, self.config.warm_start, self.proposals, facts))
         for trial_id, record in self.journal.records.items():
             self.proposals.recall(trial_id, record.cell, record)
 
@@ -188,22 +186,15 @@ class _Sweep:
             return "finished"
         self.display.say("starting Ray")
         recorder = SweepRecorder(
-            self.config,
-            self.plan.folder,
-            self.journal,
-            self.proposals,
-            self.facts,
-            self.display,
-            self.plan.workers,
+            self.kind, self.plan.folder, self.journal, self.proposals, self.display, self.plan.workers
         )
         try:
             with self._clocked("trials"):
                 halt = run_trials(
-                    self.config,
+                    self.kind,
                     self.journal,
                     self.proposals,
                     recorder,
-                    self.plan.cache,
                     self.plan.workers,
                     self.plan.available,
                 )
@@ -215,22 +206,13 @@ class _Sweep:
         return "finished" if halt is None else _STATES[halt.kind]
 
     def _summary(self, state: str) -> dict[str, Any]:
-        controls: dict[Cell, dict[str, dict[str, float]]] = {}
+        controls = {}
         if state in ("finished", "time budget spent"):
             with self._clocked("controls"):
-                controls = {cell: self._controls(cell) for cell in self.config.cells}
+                controls = {cell: self.kind.controls(cell) for cell in self.config.cells}
         folder = self.plan.folder
-        summary = summarise(
-            folder, self.config, self.journal.records, self.facts, controls, state, self.timings, self.ran
-        )
+        summary = summarise(self.kind, folder, self.journal.records, controls, state, self.timings, self.ran)
         if (folder / EVALUATION_FILE).exists():
             former = read_json(folder / EVALUATION_FILE, "an evaluation")
             summary["evaluation"] = {**former, "outdated": former.get("trials_ended") != self._ended()}
         return summary
-
-    def _controls(self, cell: Cell) -> dict[str, dict[str, float]]:
-        sets = score_controls(self.data[encoder_of(cell)], cell.m_per_class, cell.seed, self.config.budgets)
-        # A sweep compares one label track; hard-label controls are references for both.
-        return {
-            name: scored.row for name, scored in sets.items() if scored.track in ("hard", self.config.labels)
-        }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter, deque
 from pathlib import Path
@@ -16,9 +15,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
 from trainables.errors import InputError
-from trainables.latent.artifacts import ARTIFACTS_FILE, load_artifacts
-from trainables.latent_distillation import PROGRESS_FILE
 from tune_dd.sweeps.journal import Journal, TrialRecord
+from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
@@ -40,23 +38,22 @@ class JournaledSearch(SearchAlgorithm):
     many failures it may have.
 
     Args:
+        kind: what is swept.
         proposals: knows the journal's trials already.
         journal: holds the records.
-        trial_config: what each trial's config holds beside its settings.
         max_concurrent: trials that may be live at a time, one waiting included.
     """
 
     def __init__(
         self,
-        config: SweepConfig,
+        kind: Kind[Any],
         proposals: Proposals,
         journal: Journal,
-        trial_config: dict[str, Any],
         max_concurrent: int,
     ) -> None:
-        self._config, self._proposals, self._journal = config, proposals, journal
-        self._trial_config, self._max_concurrent = trial_config, max_concurrent
-        self._metric = config.objective
+        self._kind, self._proposals, self._journal = kind, proposals, journal
+        self._max_concurrent = max_concurrent
+        self._metric = kind.config.metric
         self._left = deque(record for record in journal.records.values() if record.status is None)
         self._number = len(journal.records)
         self._live: set[str] = set()
@@ -91,18 +88,23 @@ class JournaledSearch(SearchAlgorithm):
         assert self._experiment is not None
         self._live.add(record.trial_id)
         self._handed_out[record.trial_id] += 1
+        config = self._kind.config
         checkpoint = self._journal.path.parent / record.checkpoint if record.checkpoint else None
-        cpus, gpus = self._config.cpus_per_trial, self._config.gpus_per_trial
+        if checkpoint is not None and not opens(self._kind, checkpoint):
+            checkpoint = None
+        if checkpoint is not None:
+            self._journal.restored(record.trial_id)
+        cpus, gpus = config.cpus_per_trial, config.gpus_per_trial
         return Trial(
             self._experiment.run_identifier,
-            config={**record.settings, **self._trial_config},
+            config={**record.settings, **self._kind.trial_config},
             trial_id=tune_id(record.trial_id, self._handed_out[record.trial_id]),
             storage=self._experiment.storage,
             placement_group_factory=PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}]),
             # One checkpoint is kept: the next is complete before this one goes. Stated on the trial, because
             # stated for the experiment it makes Tune write its own snapshot at every checkpoint.
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=True),
-            restore_path=str(checkpoint) if checkpoint is not None and opens(checkpoint) else None,
+            restore_path=None if checkpoint is None else str(checkpoint),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
 
@@ -115,13 +117,12 @@ class JournaledSearch(SearchAlgorithm):
             self._left.append(self._journal.records[trial_id])
 
 
-def opens(checkpoint: Path) -> bool:
+def opens(kind: Kind[Any], checkpoint: Path) -> bool:
     """Whether a checkpoint can be gone on from; where it is damaged, the trial starts again."""
     if not checkpoint.exists():
         return False
     try:
-        load_artifacts(checkpoint / ARTIFACTS_FILE)
-        json.loads((checkpoint / PROGRESS_FILE).read_text())
+        kind.check_checkpoint(checkpoint)
     except (InputError, OSError, ValueError) as error:
         warnings.warn(f"a checkpoint is damaged, and its trial starts again: {error}", stacklevel=2)
         return False
@@ -148,9 +149,9 @@ class CellScheduler(FIFOScheduler):
     Paper: Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020, algorithm 2.
     """
 
-    def __init__(self, objective: str) -> None:
+    def __init__(self, config: SweepConfig) -> None:
         super().__init__()
-        self._metric = objective
+        self._config, self._metric = config, config.metric
         self._cells: dict[Cell, ASHAScheduler] = {}
 
     @property
@@ -179,21 +180,21 @@ class CellScheduler(FIFOScheduler):
         return self._cells[cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_add(tune_controller, _own(trial))
+        self._of(self._config.cell_of(trial.config)).on_trial_add(tune_controller, _own(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        cell = self._of(Cell.of(trial.config))
+        cell = self._of(self._config.cell_of(trial.config))
         decision: str = cell.on_trial_result(tune_controller, _own(trial), result)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        self._of(Cell.of(trial.config)).on_trial_complete(tune_controller, _own(trial), result)
+        self._of(self._config.cell_of(trial.config)).on_trial_complete(tune_controller, _own(trial), result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_error(tune_controller, _own(trial))
+        self._of(self._config.cell_of(trial.config)).on_trial_error(tune_controller, _own(trial))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._of(Cell.of(trial.config)).on_trial_remove(tune_controller, _own(trial))
+        self._of(self._config.cell_of(trial.config)).on_trial_remove(tune_controller, _own(trial))
 
     def debug_string(self) -> str:
         return f"ASHA in {len(self._cells)} cells"

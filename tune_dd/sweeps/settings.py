@@ -1,65 +1,70 @@
-"""The settings of a sweep, frozen: what is written to ``sweep.json`` and what ``--resume`` goes by."""
+"""The settings that every sweep has, frozen: what ``sweep.json`` holds and what ``--resume`` goes by.
+
+What is swept, a *kind* of distillation, is a subclass:
+:class:`~tune_dd.sweeps.latent.settings.LatentSweep` or
+:class:`~tune_dd.sweeps.environment.settings.EnvironmentSweep`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from search_spaces import SPACES, SpaceContext
+from search_spaces import Space, SpaceContext
 from trainables.errors import InputError
-from trainables.latent.cache import default_cache
-from trainables.latent.config import (
-    BACKBONES,
-    DATASET_OF,
-    DATASETS,
-    LABEL_TRACKS,
-    METHODS,
-    DataConfig,
-    DistillConfig,
-    EncoderConfig,
-    LatentConfig,
-)
 from trainables.schema import check_value, flag_name, option, refuse_unknown, value_type
 from tune_dd.runs.folder import check_name
 
+if TYPE_CHECKING:  # torch and Ray take seconds to import: only once the settings are known to be good
+    from tune_dd.sweeps.kind import Kind
+
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
-OBJECTIVES = ("probe_accuracy", "roundtrip_accuracy")
 DEFAULT_TRIALS = 28
-PASSED_ON = (DataConfig, EncoderConfig, DistillConfig)
-# What the sweep sets itself, through its lists and resources.
-OWN_SETTINGS = frozenset(
-    {"dataset", "backbone", "encoder_seed", "seed", "m_per_class", "method", "labels", "threads"}
-)
-
-# The encoders that take --weights.
-PRETRAINED = ("resnet18", "vit_b_16")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Trials that may be compared: same data, same encoder, as many prototypes.
+class Cell(ABC):
+    """Trials that may be compared: those that share what a kind's fields say. The fields are plain values.
 
     Short runs are compared, and proposals modelled, inside a cell alone; best and top-k are per cell.
     """
 
-    dataset: str
-    backbone: str
-    seed: int
-    m_per_class: int
+    SIZE_WORDS: ClassVar[str]
+    """What :attr:`size` counts."""
 
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.backbone}/seed{self.seed}/m{self.m_per_class}"
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """What the trials learn from, which cells may share."""
+
+    @property
+    @abstractmethod
+    def group(self) -> str:
+        """All but the size."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """Of the distilled set; ``None`` where it is searched."""
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Cell:
-        """The cell that a trial's flat settings belong to."""
-        return cls(
-            settings["dataset"], settings["backbone"], settings["encoder_seed"], settings["m_per_class"]
-        )
+    def read(cls, values: Any) -> Self:
+        """A cell from the values of its fields in order, as the journal holds them.
+
+        Raises:
+            ValueError: they are no such values.
+        """
+        rules = [value_type(cls, part.name) for part in dataclasses.fields(cls)]
+        if not isinstance(values, list) or len(values) != len(rules):
+            raise ValueError(f"its cell is {values!r}")
+        for value, (kind, optional) in zip(values, rules, strict=True):
+            if type(value) is not kind and not (optional and value is None):
+                raise ValueError(f"its cell is {values!r}")
+        return cls(*values)
 
 
 def many(default: tuple[Any, ...], help: str, kind: type, **rule: Any) -> Any:
@@ -69,39 +74,47 @@ def many(default: tuple[Any, ...], help: str, kind: type, **rule: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(ABC):
     """The sweep: what is tried, how it is chosen, and what it may use."""
 
-    name: str = option("", "the sweep's folder in the storage (default: digits-YYYYmmdd-HHMMSS)")
-    space: str = option("latent", "the search space", choices=tuple(SPACES))
+    KIND: ClassVar[str]
+    """The kind's name in ``sweep.json``."""
+    COMMAND: ClassVar[str]
+    """The command line that makes such a sweep, without its flags."""
+    DESCRIPTION: ClassVar[str]
+    """Of that command."""
+    CELL: ClassVar[type[Cell]]
+    PASSED_ON: ClassVar[tuple[type, ...]]
+    """Config dataclasses whose settings flags can fix for all trials."""
+    OWN_SETTINGS: ClassVar[frozenset[str]]
+    """Settings among them that the sweep sets itself, through its lists and resources."""
+    LISTS: ClassVar[str]
+    """Flags by which it does, for a message."""
+    COMPARED: ClassVar[tuple[type, ...]]
+    """Config dataclasses in whose settings trials of two sweeps must agree to be compared."""
+    NEEDED: ClassVar[frozenset[str]]
+    """Settings of a trial on record that a sweep cannot go on without."""
+    REPORTED: ClassVar[frozenset[str]]
+    """Scores that every report of a trial holds, among others."""
+    TIE_BREAKS: ClassVar[Mapping[str, str]]
+    """The score that ranks trials of equal worth, by the score that is maximised."""
+    OTHER_SOURCE: ClassVar[str]
+    """Why trials that learned from something else teach this sweep nothing."""
+    WITHOUT_FLAG: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say nothing to this kind."""
+    PATHS: ClassVar[tuple[str, ...]] = ()
+    """Settings that are paths."""
+
+    name: str = option("", "the sweep's folder in the storage")
+    space: str = option("", "the search space")
     searcher: str = option(
         "tpe", "who proposes: Optuna's TPE, chance, or the grid of known good points", choices=SEARCHERS
     )
     scheduler: str | None = option(
         None, "who stops trials early (default: asha; none for the grid)", choices=SCHEDULERS
     )
-    objective: str = option(
-        "probe_accuracy", "the score to maximise, on the selection half", choices=OBJECTIVES
-    )
-    datasets: tuple[str, ...] = many(("digits",), "data sets", str, choices=DATASETS)
-    backbones: tuple[str, ...] = many(
-        (), "encoders (default: conv; identity for features)", str, choices=BACKBONES
-    )
-    prototypes: tuple[int, ...] = many((1, 10), "prototypes per class", int, at_least=1)
-    budgets: tuple[int, ...] = many(
-        (),
-        "real points kept per class, in rows of selection controls (default: as many as prototypes)",
-        int,
-        at_least=1,
-    )
-    seeds: tuple[int, ...] = many(
-        (0,),
-        "seeds of encoder and distillation, one cell each (features, which have no encoder: the first alone)",
-        int,
-        at_least=0,
-    )
-    methods: tuple[str, ...] = many(METHODS, "how prototypes are learned", str, choices=METHODS)
-    labels: str = option("hard", "the label track: fixed one-hot labels, or learned", choices=LABEL_TRACKS)
+    objective: str | None = option(None, "the score to maximise")
+    seeds: tuple[int, ...] = many((0,), "seeds, one cell each", int, at_least=0)
     num_trials: int | None = option(
         None, f"trials (default: {DEFAULT_TRIALS}; the grid runs all its points)", at_least=1
     )
@@ -113,9 +126,6 @@ class SweepConfig:
         None, "a running Ray cluster (default: an own one, for the time of the sweep)", metavar="HOST:PORT"
     )
     storage: str = option("results", "folder that holds all sweeps", metavar="DIR")
-    cache: str | None = option(
-        None, "folder of encoders and latents (default: the user's cache place)", metavar="DIR"
-    )
     seed: int = option(0, "seed of the searcher", at_least=0)
     warm_start: str | None = option(
         None,
@@ -142,91 +152,83 @@ class SweepConfig:
                 "the grid learns from no earlier trial",
                 "leave it out, or choose --searcher tpe",
             )
-        for setting, dataset in DATASET_OF.items():
-            if setting in self.settings and dataset not in self.datasets:
-                raise InputError(
-                    f"{flag_name(setting)} is given without --datasets {dataset}",
-                    f"only {dataset} reads it",
-                    f"add --datasets {dataset} or leave it out",
-                )
-        if self.objective == "roundtrip_accuracy" and "features" in self.datasets:
-            raise InputError(
-                "--objective is roundtrip_accuracy with --datasets features",
-                "features have no decoder, so there is no round trip",
-                "leave --objective out",
-            )
+        self.check_own()
         # Parses every combination once: whatever is wrong is told before anything starts.
         for cell in self.cells:
-            self.trial_settings(cell, {"method": self.methods[0]})
+            self.trial_settings(cell, self.example(cell))
 
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """All cells, in the order in which they are asked for trials.
+    @abstractmethod
+    def check_own(self) -> None:
+        """Hold the kind's own fields against each other.
 
-        Features have cells of the first seed alone: another seed would give the same latents, and its cells
-        would look like replications of an encoder that does not exist.
+        Raises:
+            InputError: if they do not go together.
         """
-        return tuple(
-            Cell(dataset, backbone, seed, m)
-            for dataset in self.datasets
-            for backbone in self._backbones(dataset)
-            for seed in (self.seeds[:1] if backbone == "identity" else self.seeds)
-            for m in self.prototypes
-        )
-
-    def _backbones(self, dataset: str) -> tuple[str, ...]:
-        return self.backbones or (("identity",) if dataset == "features" else ("conv",))
 
     @property
-    def cache_folder(self) -> Path:
-        """Where encoders and latents are kept, absolute."""
-        return Path(self.cache).expanduser().absolute() if self.cache else default_cache()
+    @abstractmethod
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, in the order in which they are asked for trials."""
 
     @property
-    def early_stopping(self) -> bool:
-        """Whether short runs are compared and the worse ones stopped."""
-        return (self.scheduler or ("none" if self.searcher == "grid" else "asha")) == "asha"
+    @abstractmethod
+    def space_of_choice(self) -> Space[Any]:
+        """The search space that ``space`` names."""
 
+    @property
+    @abstractmethod
+    def metric(self) -> str:
+        """The score that is maximised."""
+
+    @abstractmethod
+    def example(self, cell: Cell) -> Mapping[str, Any]:
+        """What a search space might propose, as far as settings cannot be parsed without it."""
+
+    @abstractmethod
     def context(self, cell: Cell) -> SpaceContext:
         """What the search space is told about ``cell``."""
-        distill = {f.name for f in dataclasses.fields(DistillConfig)}
-        return SpaceContext(
-            methods=self.methods,
-            has_decoder=cell.backbone != "identity",
-            objective=self.objective,
-            fixed={name: value for name, value in self.settings.items() if name in distill},
-        )
 
+    @abstractmethod
     def trial_settings(self, cell: Cell, proposed: Mapping[str, Any]) -> dict[str, Any]:
         """Every setting of one trial, flat; the proposal of a search space filled up.
 
         Raises:
             InputError: if they do not go together.
         """
-        given = {name: value for name, value in self.settings.items() if self._concerns(name, cell)}
-        own = {
-            "dataset": cell.dataset,
-            "backbone": cell.backbone,
-            "encoder_seed": cell.seed,
-            "seed": cell.seed,
-            "m_per_class": cell.m_per_class,
-            "labels": self.labels,
-            "threads": self.cpus_per_trial,
-        }
-        return LatentConfig.parse({**given, **proposed, **own}).flat()
 
-    def _concerns(self, setting: str, cell: Cell) -> bool:
-        """Whether a setting given for the whole sweep is one of this cell's."""
-        if setting == "weights" and cell.backbone not in PRETRAINED:
-            return not any(other.backbone in PRETRAINED for other in self.cells)
-        return DATASET_OF.get(setting, cell.dataset) == cell.dataset
+    @abstractmethod
+    def cell_of(self, settings: Mapping[str, Any]) -> Cell:
+        """The cell that a trial's flat settings belong to."""
+
+    @abstractmethod
+    def other_source(self, source: str, former: str, found: str) -> InputError:
+        """What to say where the trials on record learned from something else.
+
+        Args:
+            source: its name.
+            former, found: its key then and now.
+        """
+
+    @abstractmethod
+    def open(self) -> Kind:
+        """What a sweep of this kind does beside what all do; imports torch and Ray."""
+
+    @classmethod
+    @abstractmethod
+    def default_name(cls, given: Mapping[str, Any]) -> str:
+        """What a sweep without ``--name`` is about, in a word, from the fields that are given."""
+
+    @property
+    def early_stopping(self) -> bool:
+        """Whether short runs are compared and the worse ones stopped."""
+        return (self.scheduler or ("none" if self.searcher == "grid" else "asha")) == "asha"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as ``sweep.json`` holds them."""
         return {**dataclasses.asdict(self), "settings": dict(self.settings)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SweepConfig:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`.
 
         Raises:
@@ -246,11 +248,11 @@ def _check_field(config: SweepConfig, declared: dataclasses.Field[Any]) -> None:
         if not isinstance(value, Mapping):
             raise InputError(f"the settings are {value!r}", "must have names", "give each one's name")
         for name in value:
-            if name in OWN_SETTINGS:
+            if name in config.OWN_SETTINGS:
                 raise InputError(
                     f"the setting '{name}' is fixed by hand",
                     "a sweep sets it itself",
-                    "use the sweep's lists, such as --methods, --prototypes and --seeds",
+                    f"use the sweep's lists, such as {config.LISTS}",
                 )
     elif "many" in declared.metadata:
         if not isinstance(value, tuple | list):
@@ -266,6 +268,6 @@ def _check_field(config: SweepConfig, declared: dataclasses.Field[Any]) -> None:
                 f"{flag} is empty", "must name at least one value", "leave it out for the default"
             )
     else:
-        kind, optional = value_type(SweepConfig, declared.name)
+        kind, optional = value_type(type(config), declared.name)
         if not (optional and value is None):
             check_value(flag, value, kind, declared.metadata)

@@ -8,14 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from trainables.latent_distillation import CACHE, LatentDistillation
 from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.ray_session import Resources, ray_session
 from tune_dd.sweeps.recorder import Halt, Halted, SweepRecorder, is_disk_full
@@ -28,20 +27,19 @@ _STOPPING = b"stopping; trials that run stay resumable; Ctrl-C again ends at onc
 
 
 def run_trials(
-    config: SweepConfig,
+    kind: Kind[Any],
     journal: Journal,
     proposals: Proposals,
     recorder: SweepRecorder,
-    cache: Path,
     workers: int,
     available: Resources,
 ) -> Halt | None:
     """Run all trials that have not ended.
 
     Args:
+        kind: has been prepared.
         journal, proposals: know the trials so far.
         recorder: told of everything that happens.
-        cache: holds the encoders already.
 
     Returns:
         Why the sweep stopped before its end, or ``None``.
@@ -49,6 +47,7 @@ def run_trials(
     Raises:
         Exception: whatever went wrong in Tune or in the recorder, but for a full disk.
     """
+    config = kind.config
     # Trials may wait for a worker, so that one that gets free finds its next trial, and is not ended by
     # Tune, which keeps no more idle workers than there are trials waiting. In a cluster that has room
     # for more than was asked for, waiting trials would start.
@@ -59,12 +58,10 @@ def run_trials(
         with ray_session(config, workers, available), _signals(recorder):
             recorder.started = time.monotonic()
             tune.run(
-                LatentDistillation,
+                kind.trainable,
                 name=f"session-{len(list(place.glob('session-*'))) + 1:02d}",
                 storage_path=str(place),
-                search_alg=JournaledSearch(
-                    config, proposals, journal, {CACHE: str(cache)}, workers + waiting
-                ),
+                search_alg=JournaledSearch(kind, proposals, journal, workers + waiting),
                 scheduler=_scheduler(config, journal),
                 callbacks=[recorder],
                 reuse_actors=True,
@@ -89,7 +86,7 @@ def run_trials(
 def _scheduler(config: SweepConfig, journal: Journal) -> FIFOScheduler:
     if not config.early_stopping:
         return FIFOScheduler()
-    scheduler = CellScheduler(config.objective)
+    scheduler = CellScheduler(config)
     for record in journal.records.values():
         scheduler.recall(record)
     return scheduler

@@ -1,0 +1,154 @@
+"""The spaces of environment distillation: how the set is learned, and how many states it may have.
+
+The known good points are those of ND cart-poles (``benchmarks/distilled_cartpoles.py``); for other tasks they
+are where to start from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from search_spaces.space import Space, SpaceContext, Suggests
+
+OUTER_LR = (2e-3, 5e-2)
+INNER_LR = (0.03, 3.0)
+CRITIC_LR = (5e-4, 2e-2)
+LEARNERS = (1, 2, 5, 10, 20, 50)
+EPOCHS = (1, 6)
+MINIBATCH_SIZES = (256, 512, 1024)
+ENTROPY = (1e-4, 3e-2)
+FINAL_LR = (3e-3, 1.0)
+CLIP = (0.1, 0.4)
+AVERAGES = (0.0, 0.8, 0.9, 0.95)
+# More of each where more actions have to be told apart.
+FEW_ACTIONS, FEW_ENVS, MANY_ENVS = 2, 50, 100
+# From so many states on, further initialisations cost more than they bring.
+MANY_STATES = 64
+
+
+@dataclass(frozen=True)
+class EnvironmentContext(SpaceContext):
+    """What the spaces are told about a cell.
+
+    Attributes:
+        env: the task's name.
+        actions: how many a learner chooses among; ``None`` where actions are vectors.
+        num_envs: environments of a trial, which its learners share out evenly.
+        families: families of learners, each of which needs one at least.
+        batch_size: states of the set; ``None`` where they are searched.
+        batch_sizes: smallest and largest set to search.
+    """
+
+    objective: str = "probe_return"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    env: str = "CartPole-v1"
+    actions: int | None = 2
+    num_envs: int = FEW_ENVS
+    families: int = 1
+    batch_size: int | None = 2
+    batch_sizes: tuple[int, int] = (2, 512)
+
+    @property
+    def where(self) -> str:
+        return f"for {self.env}"
+
+    @property
+    def learners(self) -> tuple[int, ...]:
+        """Numbers of initialisations that share the environments out evenly."""
+        fitting = [n for n in LEARNERS if self.num_envs % n == 0 and self.families <= n <= self.num_envs]
+        return tuple(fitting) or (self.num_envs,)
+
+    def nearest_learners(self, wanted: int) -> int:
+        """The closest of :attr:`learners`."""
+        return min(self.learners, key=lambda number: abs(number - wanted))
+
+
+def usual_num_envs(actions: int | None) -> int:
+    """Environments of a trial where nobody says otherwise.
+
+    Args:
+        actions: as in :class:`EnvironmentContext`.
+    """
+    return FEW_ENVS if actions is None or actions <= FEW_ACTIONS else MANY_ENVS
+
+
+def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
+    """Settings for one run: rates and their annealing, learners, PPO's own, and the average."""
+    fixed = context.fixed
+    settings: dict[str, Any] = {}
+    for name, bounds in (("outer_lr", OUTER_LR), ("inner_lr", INNER_LR), ("critic_lr", CRITIC_LR)):
+        if name not in fixed:
+            settings[name] = trial.suggest_float(name, *bounds, log=True)
+    if "learners" not in fixed:
+        settings["learners"] = trial.suggest_categorical("learners", context.learners)
+    if "epochs" not in fixed:
+        settings["epochs"] = trial.suggest_int("epochs", *EPOCHS)
+    if "minibatch_size" not in fixed:
+        settings["minibatch_size"] = trial.suggest_categorical("minibatch_size", MINIBATCH_SIZES)
+    if "entropy" not in fixed:
+        # Zero is a point of its own, which no logarithmic range reaches.
+        weighed = trial.suggest_categorical("with_entropy", (False, True))
+        settings["entropy"] = trial.suggest_float("entropy", *ENTROPY, log=True) if weighed else 0.0
+    if "final_lr" not in fixed:
+        settings["final_lr"] = trial.suggest_float("final_lr", *FINAL_LR, log=True)
+    if "clip" not in fixed:
+        settings["clip"] = trial.suggest_float("clip", *CLIP)
+    if "average" not in fixed:
+        settings["average"] = trial.suggest_categorical("average", AVERAGES)
+    return settings
+
+
+def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
+    """What learns cart-poles of as many actions, then the same with other numbers of learners and rates."""
+    return _points(context, context.batch_size or context.batch_sizes[0])
+
+
+def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
+    few = context.actions is None or context.actions <= FEW_ACTIONS
+    large = states >= MANY_STATES
+    wanted = (1 if large else 10) if few else (5 if large else 20)
+    point: dict[str, Any] = {
+        "outer_lr": 1e-2,
+        "inner_lr": 0.3,
+        "critic_lr": 1e-2 if few else 3e-3,
+        "learners": context.nearest_learners(wanted),
+        "epochs": 4 if few else 2,
+        "minibatch_size": 512,
+        "with_entropy": False,
+        "final_lr": 0.01,
+        "clip": 0.2,
+        "average": 0.9,
+    }
+    others = (
+        point,
+        {**point, "learners": context.nearest_learners(5 if wanted != 5 else 10)},
+        {**point, "outer_lr": 2e-2, "final_lr": 0.1},
+    )
+    asked = [_unless_fixed(other, context.fixed) for other in others]
+    return [found for place, found in enumerate(asked) if found not in asked[:place]]
+
+
+def _unless_fixed(point: dict[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    setting = {"with_entropy": "entropy"}
+    return {name: value for name, value in point.items() if setting.get(name, name) not in fixed}
+
+
+def suggest_with_states(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
+    """As :func:`suggest`, and the number of states."""
+    states = trial.suggest_int("batch_size", *context.batch_sizes, log=True)
+    return {"batch_size": states, **suggest(trial, context)}
+
+
+def good_points_with_states(context: EnvironmentContext) -> list[dict[str, Any]]:
+    """The best known way with the fewest states, with the most, and with some between."""
+    low, high = context.batch_sizes
+    found = []
+    for states in dict.fromkeys((low, min(2 * low, high), round((low * high) ** 0.5), high)):
+        found.append({"batch_size": states, **_points(context, states)[0]})
+    return found
+
+
+ENVIRONMENT = Space("environment", suggest, good_points)
+SMALLEST_BATCH = Space("smallest_batch", suggest_with_states, good_points_with_states)

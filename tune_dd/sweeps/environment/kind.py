@@ -1,0 +1,200 @@
+"""What a sweep over environment distillations does beside what all sweeps do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any, ClassVar
+
+import torch
+
+from trainables.environment.config import EnvironmentConfig, task_of
+from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment_distillation import (
+    PROGRESS_FILE,
+    SET_FILE,
+    STATE_FILE,
+    EnvironmentDistillation,
+)
+from trainables.ppmo.run import PpmoRun
+from trainables.tensor_files import load_tensors
+from tune_dd.environments.outputs import write_curve, write_summary
+from tune_dd.environments.places import place_of
+from tune_dd.sweeps.environment.controls import control_returns
+from tune_dd.sweeps.environment.settings import COMPACTNESS, EnvironmentCell, EnvironmentSweep, task_named
+from tune_dd.sweeps.environment.task_facts import task_facts
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
+from tune_dd.sweeps.ray_session import local_session
+from tune_dd.sweeps.results import lasting
+from tune_dd.sweeps.settings import Cell
+
+# On two cores: starting and judging a trial, and environment steps of cart-poles sampled and learned from on
+# one CPU. Games take many times as long.
+START_S = 6.0
+STEPS_PER_S = 8_000
+
+
+class EnvironmentKind(Kind[EnvironmentSweep]):
+    """Environment distillations: each trial plays its own episodes, so trials share nothing."""
+
+    # Episodes under way are not in a checkpoint: after it new ones begin.
+    RESUMES_EXACTLY: ClassVar[bool] = False
+    CAUSES: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: EnvironmentSweep) -> None:
+        super().__init__(config)
+        self._controls: dict[str, dict[str, dict[str, float]]] = {}
+
+    @property
+    def trainable(self) -> type[EnvironmentDistillation]:
+        return EnvironmentDistillation
+
+    def check(self, report: Report, *, fetch: bool = True) -> None:
+        for cell in self.config.cells:
+            task_of(self._parsed(cell).distilled)
+
+    def _parsed(self, cell: Cell) -> EnvironmentConfig:
+        return EnvironmentConfig.parse(self.config.trial_settings(cell, self.config.example(cell)))
+
+    def prepare(self, report: Report) -> None:
+        for cell in self.config.cells:
+            self.facts[cell.source] = task_facts(task_named(cell.env))
+
+    def check_checkpoint(self, checkpoint: Path) -> None:
+        load_distilled_set(checkpoint / SET_FILE)
+        load_tensors(checkpoint / STATE_FILE)
+        json.loads((checkpoint / PROGRESS_FILE).read_text())
+
+    def run_place(self, record: TrialRecord) -> tuple[str, str, str]:
+        settings = record.settings
+        name = f"b{settings['batch_size']}-seed{settings['seed']}-{record.trial_id}"
+        return *place_of(task_named(settings["env"])), name
+
+    def fill_run(
+        self, place: Path, record: TrialRecord, checkpoint: Path | None, more: Mapping[str, Any]
+    ) -> None:
+        untrained_return = None if checkpoint is None else _take_set(checkpoint, place)
+        if record.reports:
+            write_curve(place, _curve(record), untrained_return, record.settings["env"])
+        timings = {name: record.scores[name] for name in self.TIMINGS if name in record.scores}
+        write_summary(
+            place,
+            config=record.settings,
+            scores=lasting(self, record.scores),
+            untrained_return=untrained_return,
+            timings={**timings, "busy_s": record.busy_s},
+            data=self.facts[record.cell.source],
+            **more,
+        )
+
+    def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
+        if cell.source not in self._controls:
+            probe = self._parsed(cell).probe
+            task = task_named(cell.source)
+            self._controls[cell.source] = control_returns(task, probe.probe_learners, probe.probe_episodes)
+        return self._controls[cell.source]
+
+    def rerun(self, settings: Mapping[str, Any], iterations: int, report: Report) -> Rerun:
+        parsed = EnvironmentConfig.parse(settings)
+        torch.set_num_threads(parsed.probe.threads)
+        scores: dict[str, float] = {}
+        with local_session(cpus=1):
+            run = PpmoRun(parsed)
+            try:
+                while not run.done and run.reports < iterations and not scores.get("diverged"):
+                    scores = run.step()
+            finally:
+                run.close()
+        return Rerun(scores, run.reports, task_facts(run.task))
+
+    def score_words(self, record: TrialRecord) -> str:
+        scores, metric = record.scores, self.config.metric
+        if metric == "greedy_return":
+            return f"{scores[metric]:,.1f}"
+        words = _return_words(scores)
+        return f"{words} with {_states(record.settings)}" if metric == COMPACTNESS else words
+
+    def heading(self, cell: Cell) -> str:
+        assert isinstance(cell, EnvironmentCell)
+        words = f"{cell.env}, seed {cell.seed}"
+        if cell.batch_size is None:
+            return f"{words}, as few states as reach {self.config.settings['target_return']:g}"
+        return f"{words}, {_states({'batch_size': cell.batch_size})}"
+
+    def columns(self, cell: Cell) -> list[str]:
+        target = ["target"] if "target_return" in self.config.settings else []
+        return ["set", "fresh learners", "greedy", *target, "inner lr", "CPU s"]
+
+    def trial_name(self, settings: Mapping[str, Any]) -> str:
+        return _states(settings)
+
+    def row(self, cell: Cell, name: str, scores: Scores) -> list[str]:
+        cells = [name, _return_words(scores), _number(scores.get("greedy_return"), ",.1f")]
+        if "target_return" in self.config.settings:
+            way = scores.get(COMPACTNESS)
+            cells.append("" if way is None else "reached" if way >= 1 else f"{100 * way:.0f}% of the way")
+        return [*cells, _number(scores.get("inner_lr"), ".3g"), _number(scores.get("cpu_s"), ".1f")]
+
+    @property
+    def scores_are(self) -> str:
+        probe = self._parsed(self.config.cells[0]).probe
+        each = "an episode" if probe.probe_episodes == 1 else f"{probe.probe_episodes} episodes"
+        return (
+            f"Scores: mean return ± standard error of {probe.probe_learners} fresh learners, {each} each; "
+            "others at each report,\nthe same for all trials of a seed. The best of many trials owes a part "
+            "of its score to luck,\nof which other learners are free."
+        )
+
+    def next_commands(self, folder: Path, summary: Mapping[str, Any]) -> dict[str, str]:
+        runs = {trial["trial_id"]: trial["run"] for trial in summary["trials"]}
+        for entry in reversed(summary["cells"]):
+            if runs.get(entry["best"]):
+                file = folder / runs[entry["best"]] / SET_FILE
+                return {
+                    "the best on other learners": f"tune-dd validate {quote(str(file))} --env {entry['env']}"
+                }
+        return {}
+
+    def preparations(self) -> Sequence[str]:
+        return [f"task {env}" for env in dict.fromkeys(cell.env for cell in self.config.cells)]
+
+    def trial_s(self, cell: Cell) -> float:
+        outer = self._parsed(cell).outer
+        return START_S + outer.iterations * outer.num_envs * outer.rollout_steps / STEPS_PER_S
+
+
+def _take_set(checkpoint: Path, place: Path) -> float | None:
+    """Copy the set as it stands, unless nobody could open it; what untrained learners reached."""
+    try:
+        load_distilled_set(checkpoint / SET_FILE)
+        untrained_return: float = json.loads((checkpoint / PROGRESS_FILE).read_text())["untrained_return"]
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
+        return None
+    shutil.copyfile(checkpoint / SET_FILE, place / SET_FILE)
+    return untrained_return
+
+
+def _curve(record: TrialRecord) -> list[dict[str, float]]:
+    """The trial's reports in order, by meta-iteration."""
+    steps = record.settings["num_envs"] * record.settings["rollout_steps"]
+    reports = [record.reports[number] for number in sorted(record.reports)]
+    return [{"iteration": report["env_steps"] / steps, **report} for report in reports]
+
+
+def _return_words(scores: Scores) -> str:
+    return f"{scores['probe_return']:,.1f} ± {scores['probe_return_sem']:.1f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _states(settings: Mapping[str, Any]) -> str:
+    states = settings["batch_size"]
+    return f"{states} state{'s' * (states != 1)}"

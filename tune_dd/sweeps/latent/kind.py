@@ -1,0 +1,225 @@
+"""What a sweep over latent distillations does beside what all sweeps do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any, ClassVar, Self
+
+import torch
+
+from trainables.errors import InputError
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
+from trainables.latent.compute import trial_device
+from trainables.latent.config import LatentConfig
+from trainables.latent.full_probe import full_probe
+from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
+from trainables.latent.run import DistillationRun
+from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
+from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, write_json
+from tune_dd.runs.score_table import percent
+from tune_dd.runs.scored_sets import score_controls
+from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
+from tune_dd.sweeps.latent.preflight import check_data
+from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.results import lasting
+from tune_dd.sweeps.settings import Cell
+
+SPLITS_FOLDER = "splits"
+# On two cores, from benchmarks/sweep_overhead.py: one trial on one CPU. Those of other data differ by up to
+# a few times; the estimate says so.
+TRIAL_S = {"digits": 1.0, "features": 2.0}
+OTHER_TRIAL_S = 4.0
+_ACCURACIES = {
+    "probe_accuracy": "probe",
+    "roundtrip_accuracy": "round trip",
+    "ridge_accuracy": "ridge",
+    "nn_accuracy": "1-NN",
+}
+
+
+class LatentKind(Kind[LatentSweep]):
+    """Latent distillations: trials learn from latents that an encoder makes, which they share.
+
+    Args:
+        config: of the sweep.
+        cache: holds encoders and latents (default: what the settings say).
+    """
+
+    TIMINGS: ClassVar[tuple[str, ...]] = ("cpu_s", "optimise_cpu_s")
+    CAUSES: ClassVar[tuple[str, ...]] = ("data_fingerprint", "split_digest", "code_version")
+
+    def __init__(self, config: LatentSweep, cache: Path | None = None) -> None:
+        super().__init__(config)
+        self.cache = cache or config.cache_folder
+        self._latents: dict[str, LatentData] = {}
+
+    @property
+    def trainable(self) -> type[LatentDistillation]:
+        return LatentDistillation
+
+    @property
+    def trial_config(self) -> dict[str, Any]:
+        return {CACHE: str(self.cache)}
+
+    def check(self, report: Report, *, fetch: bool = True) -> None:
+        if "features" in self.config.datasets and len(self.config.seeds) > 1:
+            report(
+                "features have no encoder that --seeds could change: their cells are of seed "
+                f"{self.config.seeds[0]} alone; tune-dd evaluate repeats the best trials on fresh seeds"
+            )
+        check_data(self.config, self.cache, report, fetch=fetch)
+
+    @contextlib.contextmanager
+    def looking_only(self) -> Iterator[Self]:
+        """A temporary folder shows the cache's entries; what is written there stays out of the cache."""
+        with tempfile.TemporaryDirectory(prefix="tune-dd-dry-run-") as view:
+            for entry in self.cache.glob("*/*"):
+                shown = Path(view) / entry.relative_to(self.cache)
+                if entry.is_dir():
+                    shown.parent.mkdir(exist_ok=True)
+                    shown.symlink_to(entry)
+            yield type(self)(self.config, Path(view))
+
+    def prepare(self, report: Report) -> None:
+        """Train the encoders that the cache lacks: in the driver, before any worker would wait for them."""
+        for cell in self.config.cells:
+            if cell.source not in self._latents:
+                parsed = self._parsed(cell)
+                data = prepare_latents(parsed.data, parsed.encoder, self.cache, report)
+                full_probe(data)  # every trial's gap needs it; the first ones would wait for each other
+                self._latents[cell.source] = data
+                self.facts[cell.source] = {"key": data.key, **data.provenance}
+
+    def _parsed(self, cell: LatentCell) -> LatentConfig:
+        return LatentConfig.parse(self.config.trial_settings(cell, self.config.example(cell)))
+
+    def keep(self, folder: Path) -> None:
+        """Copy each encoder's split: the cache may be emptied, results stay."""
+        for source, data in self._latents.items():
+            path = folder / SPLITS_FOLDER / f"{source}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_split(data, path)
+
+    def check_checkpoint(self, checkpoint: Path) -> None:
+        load_artifacts(checkpoint / ARTIFACTS_FILE)
+        json.loads((checkpoint / PROGRESS_FILE).read_text())
+
+    def run_place(self, record: TrialRecord) -> tuple[str, str, str]:
+        cell = _latent(record.cell)
+        name = f"{record.settings['method']}-m{cell.m_per_class}-seed{cell.seed}-{record.trial_id}"
+        return cell.dataset, cell.backbone, name
+
+    def fill_run(
+        self, place: Path, record: TrialRecord, checkpoint: Path | None, more: Mapping[str, Any]
+    ) -> None:
+        method = record.settings["method"]
+        by_class: dict[str, float] = {}
+        if checkpoint is not None:
+            shutil.copyfile(checkpoint / ARTIFACTS_FILE, place / ARTIFACTS_FILE)
+            by_class = _by_class(place / ARTIFACTS_FILE, method)
+        timings = {name: record.scores[name] for name in self.TIMINGS if name in record.scores}
+        summary = experiment_summary(
+            config=record.settings,
+            provenance=self.facts[record.cell.source],
+            artifact_schema=SCHEMA_VERSION,
+            scores={method: lasting(self, record.scores)},
+            per_class_accuracy={method: by_class},
+            timings={**timings, "busy_s": record.busy_s},
+            **more,
+        )
+        write_json(place / SUMMARY_FILE, summary)
+
+    def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
+        own = _latent(cell)
+        sets = score_controls(self._latents[own.source], own.m_per_class, own.seed, self.config.budgets)
+        # A sweep compares one label track; hard-label controls are references for both.
+        return {
+            name: scored.row for name, scored in sets.items() if scored.track in ("hard", self.config.labels)
+        }
+
+    def rerun(self, settings: Mapping[str, Any], iterations: int, report: Report) -> Rerun:
+        config = LatentConfig.parse(settings)
+        device = trial_device(config.encoder.device, self.config.gpus_per_trial)
+        data = prepare_latents(config.data, config.encoder, self.cache, report, codec_device=device)
+        torch.set_num_threads(config.distill.threads)
+        run = DistillationRun(config.distill, data)
+        scores: dict[str, float] = {}
+        while not run.done and run.iteration < iterations:
+            scores = run.step()
+        return Rerun(scores, run.iteration, {"key": data.key, **data.provenance})
+
+    def score_words(self, record: TrialRecord) -> str:
+        return percent(record.scores[self.config.metric])
+
+    def heading(self, cell: Cell) -> str:
+        own = _latent(cell)
+        points = f"{own.m_per_class} {'point' if own.m_per_class == 1 else 'points'} per class"
+        return f"{own.dataset}, {own.backbone} encoder, seed {own.seed}, {points}"
+
+    def columns(self, cell: Cell) -> list[str]:
+        return ["method", *(_ACCURACIES[name] for name in _shown(cell)), "gap", "CPU s", "bytes"]
+
+    def trial_name(self, settings: Mapping[str, Any]) -> str:
+        return str(settings["method"])
+
+    def row(self, cell: Cell, name: str, scores: Scores) -> list[str]:
+        cpu_s = scores.get("cpu_s", scores.get("optimise_cpu_s"))
+        return [
+            name,
+            *(percent(scores[shown]) if shown in scores else "" for shown in _shown(cell)),
+            f"{100 * scores['gap_to_full']:+.1f}",
+            "" if cpu_s is None else f"{cpu_s:.1f}",
+            f"{scores['size_bytes']:,.0f}",
+        ]
+
+    @property
+    def scores_are(self) -> str:
+        return "All scores are on the selection half of the validation data."
+
+    def next_commands(self, folder: Path, summary: Mapping[str, Any]) -> dict[str, str]:
+        return {"the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(str(folder))}"}
+
+    def preparations(self) -> Sequence[str]:
+        lines: dict[str, str] = {}
+        for cell in self.config.cells:
+            if cell.source not in lines:
+                parsed = self._parsed(cell)
+                key = cached_key(parsed.data, parsed.encoder, self.cache, print)
+                there = (self.cache / KIND / key).exists()
+                lines[cell.source] = "in the cache" if there else "to be trained first, which is not counted"
+        return [f"encoder {source}: {state}" for source, state in lines.items()]
+
+    def trial_s(self, cell: Cell) -> float:
+        return TRIAL_S.get(_latent(cell).dataset, OTHER_TRIAL_S)
+
+
+def _latent(cell: Cell) -> LatentCell:
+    assert isinstance(cell, LatentCell)
+    return cell
+
+
+def _shown(cell: Cell) -> list[str]:
+    """Accuracies of a cell's table."""
+    return [
+        name for name in _ACCURACIES if name != "roundtrip_accuracy" or _latent(cell).backbone != "identity"
+    ]
+
+
+def _by_class(path: Path, method: str) -> dict[str, float]:
+    """Accuracy by class from a trial's artefacts, which are removed where nobody could open them."""
+    try:
+        artifacts = load_artifacts(path)
+    except InputError as error:
+        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
+        path.unlink(missing_ok=True)
+        return {}
+    recalls = artifacts.prototype_state[method]["per_class"]
+    return dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged

@@ -1,0 +1,217 @@
+"""The settings of a sweep over latent distillations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from search_spaces import LATENT_SPACES, LatentContext, Space
+from trainables.errors import InputError
+from trainables.latent.cache import default_cache
+from trainables.latent.config import (
+    BACKBONES,
+    DATASET_OF,
+    DATASETS,
+    LABEL_TRACKS,
+    METHODS,
+    DataConfig,
+    DistillConfig,
+    EncoderConfig,
+    LatentConfig,
+)
+from trainables.schema import flag_name, option
+from tune_dd.sweeps.settings import Cell, SweepConfig, many
+
+if TYPE_CHECKING:
+    from tune_dd.sweeps.latent.kind import LatentKind
+
+OBJECTIVES = ("probe_accuracy", "roundtrip_accuracy")
+# The encoders that take --weights.
+PRETRAINED = ("resnet18", "vit_b_16")
+
+
+@dataclass(frozen=True)
+class LatentCell(Cell):
+    """Trials that share data, encoder and the number of prototypes."""
+
+    SIZE_WORDS: ClassVar[str] = "per class"
+
+    dataset: str
+    backbone: str
+    seed: int
+    m_per_class: int
+
+    def __str__(self) -> str:
+        return f"{self.source}/m{self.m_per_class}"
+
+    @property
+    def source(self) -> str:
+        return f"{self.dataset}/{self.backbone}/seed{self.seed}"
+
+    @property
+    def group(self) -> str:
+        return self.source
+
+    @property
+    def size(self) -> int:
+        return self.m_per_class
+
+
+@dataclass(frozen=True)
+class LatentSweep(SweepConfig):
+    """The sweep: what is tried, how it is chosen, and what it may use."""
+
+    KIND: ClassVar[str] = "latent"
+    COMMAND: ClassVar[str] = "tune-dd search"
+    DESCRIPTION: ClassVar[str] = (
+        "Sweep latent dataset distillations: Optuna proposes, ASHA stops the worse. For "
+        "reinforcement-learning tasks see tune-dd search environment --help."
+    )
+    CELL: ClassVar[type[Cell]] = LatentCell
+    PASSED_ON: ClassVar[tuple[type, ...]] = (DataConfig, EncoderConfig, DistillConfig)
+    OWN_SETTINGS: ClassVar[frozenset[str]] = frozenset(
+        {"dataset", "backbone", "encoder_seed", "seed", "m_per_class", "method", "labels", "threads"}
+    )
+    LISTS: ClassVar[str] = "--methods, --prototypes and --seeds"
+    COMPARED: ClassVar[tuple[type, ...]] = (DistillConfig,)
+    NEEDED: ClassVar[frozenset[str]] = frozenset(
+        {"method", "dataset", "backbone", "encoder_seed", "m_per_class"}
+    )
+    REPORTED: ClassVar[frozenset[str]] = frozenset({"probe_accuracy", "gap_to_full", "size_bytes"})
+    # Equal scores are common on small selection halves.
+    TIE_BREAKS: ClassVar[Mapping[str, str]] = dict(zip(OBJECTIVES, reversed(OBJECTIVES), strict=True))
+    OTHER_SOURCE: ClassVar[str] = "other data or another encoder"
+    PATHS: ClassVar[tuple[str, ...]] = (
+        "data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test",
+    )  # fmt: skip
+
+    name: str = option("", "the sweep's folder in the storage (default: digits-YYYYmmdd-HHMMSS)")
+    space: str = option("latent", "the search space", choices=tuple(LATENT_SPACES))
+    objective: str = option(
+        "probe_accuracy", "the score to maximise, on the selection half", choices=OBJECTIVES
+    )
+    seeds: tuple[int, ...] = many(
+        (0,),
+        "seeds of encoder and distillation, one cell each (features, which have no encoder: the first alone)",
+        int,
+        at_least=0,
+    )
+    datasets: tuple[str, ...] = many(("digits",), "data sets", str, choices=DATASETS)
+    backbones: tuple[str, ...] = many(
+        (), "encoders (default: conv; identity for features)", str, choices=BACKBONES
+    )
+    prototypes: tuple[int, ...] = many((1, 10), "prototypes per class", int, at_least=1)
+    budgets: tuple[int, ...] = many(
+        (),
+        "real points kept per class, in rows of selection controls (default: as many as prototypes)",
+        int,
+        at_least=1,
+    )
+    methods: tuple[str, ...] = many(METHODS, "how prototypes are learned", str, choices=METHODS)
+    labels: str = option("hard", "the label track: fixed one-hot labels, or learned", choices=LABEL_TRACKS)
+    cache: str | None = option(
+        None, "folder of encoders and latents (default: the user's cache place)", metavar="DIR"
+    )
+
+    def check_own(self) -> None:
+        for setting, dataset in DATASET_OF.items():
+            if setting in self.settings and dataset not in self.datasets:
+                raise InputError(
+                    f"{flag_name(setting)} is given without --datasets {dataset}",
+                    f"only {dataset} reads it",
+                    f"add --datasets {dataset} or leave it out",
+                )
+        if self.objective == "roundtrip_accuracy" and "features" in self.datasets:
+            raise InputError(
+                "--objective is roundtrip_accuracy with --datasets features",
+                "features have no decoder, so there is no round trip",
+                "leave --objective out",
+            )
+
+    @property
+    def cells(self) -> tuple[LatentCell, ...]:
+        """All cells, in the order in which they are asked for trials.
+
+        Features have cells of the first seed alone: another seed would give the same latents, and its cells
+        would look like replications of an encoder that does not exist.
+        """
+        return tuple(
+            LatentCell(dataset, backbone, seed, m)
+            for dataset in self.datasets
+            for backbone in self._backbones(dataset)
+            for seed in (self.seeds[:1] if backbone == "identity" else self.seeds)
+            for m in self.prototypes
+        )
+
+    def _backbones(self, dataset: str) -> tuple[str, ...]:
+        return self.backbones or (("identity",) if dataset == "features" else ("conv",))
+
+    @property
+    def space_of_choice(self) -> Space[LatentContext]:
+        return LATENT_SPACES[self.space]
+
+    @property
+    def metric(self) -> str:
+        return self.objective
+
+    def example(self, cell: Cell) -> Mapping[str, Any]:
+        return {"method": self.methods[0]}
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where encoders and latents are kept, absolute."""
+        return Path(self.cache).expanduser().absolute() if self.cache else default_cache()
+
+    def context(self, cell: Cell) -> LatentContext:
+        assert isinstance(cell, LatentCell)
+        distill = {f.name for f in dataclasses.fields(DistillConfig)}
+        return LatentContext(
+            objective=self.objective,
+            fixed={name: value for name, value in self.settings.items() if name in distill},
+            methods=self.methods,
+            has_decoder=cell.backbone != "identity",
+        )
+
+    def trial_settings(self, cell: Cell, proposed: Mapping[str, Any]) -> dict[str, Any]:
+        assert isinstance(cell, LatentCell)
+        given = {name: value for name, value in self.settings.items() if self._concerns(name, cell)}
+        own = {
+            "dataset": cell.dataset,
+            "backbone": cell.backbone,
+            "encoder_seed": cell.seed,
+            "seed": cell.seed,
+            "m_per_class": cell.m_per_class,
+            "labels": self.labels,
+            "threads": self.cpus_per_trial,
+        }
+        return LatentConfig.parse({**given, **proposed, **own}).flat()
+
+    def _concerns(self, setting: str, cell: LatentCell) -> bool:
+        """Whether a setting given for the whole sweep is one of this cell's."""
+        if setting == "weights" and cell.backbone not in PRETRAINED:
+            return not any(other.backbone in PRETRAINED for other in self.cells)
+        return DATASET_OF.get(setting, cell.dataset) == cell.dataset
+
+    def cell_of(self, settings: Mapping[str, Any]) -> LatentCell:
+        return LatentCell(
+            settings["dataset"], settings["backbone"], settings["encoder_seed"], settings["m_per_class"]
+        )
+
+    def other_source(self, source: str, former: str, found: str) -> InputError:
+        return InputError(
+            f"the latents of {source} are not those the sweep began with",
+            "trials with other data or another encoder cannot be compared",
+            "start a new sweep, or restore the data and the version of tune-dd",
+        )
+
+    def open(self) -> LatentKind:
+        from tune_dd.sweeps.latent.kind import LatentKind
+
+        return LatentKind(self)
+
+    @classmethod
+    def default_name(cls, given: Mapping[str, Any]) -> str:
+        return str(given.get("datasets", ("digits",))[0])
