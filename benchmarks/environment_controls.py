@@ -74,9 +74,10 @@ class Line:
         """As the table shows them."""
         found = Returns(np.array(self.returns))
         error = f" ± {found.sem:,.1f}" if len(self.returns) > 1 else ""
+        once = "-" if math.isnan(self.once_s) else f"{self.once_s:.1f}"
         each = f"{self.each_s:.2g}" if self.each_s < 1 else f"{self.each_s:.1f}"
         states = f"{self.states:,}" if self.states else ""
-        return [self.name, states, f"{found.mean:,.1f}{error}", f"{self.once_s:.1f}", each]
+        return [self.name, states, f"{found.mean:,.1f}{error}", once, each]
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _distil(given: Flags, task: Task, batch_size: int, seed: int) -> tuple[Disti
 def _read(path: Path, seeds: Sequence[int]) -> list[tuple[DistilledSet, float]]:
     """A set from a file, for each seed of its judges the same."""
     beside = path.with_suffix(".json")
-    cpu_s = read_json(beside, "provenance")["learning_cpu_s"] if beside.exists() else math.nan
+    cpu_s = read_json(beside, "provenance").get("learning_cpu_s", math.nan) if beside.exists() else math.nan
     return [(load_distilled_set(path), cpu_s)] * len(seeds)
 
 
@@ -225,16 +226,21 @@ def _curve(experts: Sequence[Expert]) -> str:
 
 
 def _tell_break_even(distilled: Line, cloned: Line, experts: Sequence[Expert], target: float) -> None:
+    if math.isnan(distilled.once_s):
+        print(f"what the {distilled.states:,} distilled states cost is not known")
+        return
     direct_s = statistics.median(expert.cpu_s_to(target) for expert in experts)
     print(f"{distilled.states:,} distilled states, {distilled.once_s:.1f} CPU s, are the cheaper way")
     for other, once_s, each_s in (
         (f"plain PPO to a return of {target:,.0f}, {direct_s:.2f} CPU s each", 0.0, direct_s),
         (f"cloning from {cloned.states:,} states of an expert", cloned.once_s, cloned.each_s),
     ):
-        more_s, saved_s = distilled.once_s - once_s, each_s - distilled.each_s
-        enough = math.isfinite(more_s) and saved_s > 0
-        learners = f"{max(1, math.floor(more_s / saved_s) + 1):,}" if enough else "no number of"
-        print(f"  from {learners} learners on: {other}")
+        if math.isinf(each_s):
+            print(f"  anyhow: plain PPO does not come to a return of {target:,.0f}")
+            continue
+        saved_s = each_s - distilled.each_s
+        learners = max(1, math.floor((distilled.once_s - once_s) / saved_s) + 1) if saved_s > 0 else None
+        print(f"  from {learners:,} learners on: {other}" if learners else f"  never: {other}")
 
 
 def _stepped(distilled: DistilledSet, task: Task, seed: int) -> int:
