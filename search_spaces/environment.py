@@ -16,13 +16,15 @@ OUTER_LR = (2e-3, 5e-2)
 INNER_LR = (0.03, 3.0)
 CRITIC_LR = (5e-4, 2e-2)
 LEARNERS = (1, 2, 5, 10, 20, 50)
+MOST_CONVOLUTIONAL = 5
+LEARNER_LIVES = (1, 2, 5, 10)
 EPOCHS = (1, 6)
 MINIBATCH_SIZES = (256, 512, 1024)
 ENTROPY = (1e-4, 3e-2)
 FINAL_LR = (3e-3, 1.0)
 CLIP = (0.1, 0.4)
 AVERAGES = (0.0, 0.8, 0.9, 0.95)
-# More of each where more actions have to be told apart.
+# More actions to tell apart take more episodes, and learners that live to see where they drift.
 FEW_ACTIONS, FEW_ENVS, MANY_ENVS = 2, 50, 100
 # From so many states on, further initialisations cost more than they bring.
 MANY_STATES = 64
@@ -35,6 +37,7 @@ class EnvironmentContext(SpaceContext):
     Attributes:
         env: the task's name.
         actions: how many a learner chooses among; ``None`` where actions are vectors.
+        pictures: whether learners see pictures, so that they are large.
         num_envs: environments of a trial, which its learners share out evenly.
         families: families of learners, each of which needs one at least.
         batch_size: states of the set; ``None`` where they are searched.
@@ -45,6 +48,7 @@ class EnvironmentContext(SpaceContext):
     fixed: Mapping[str, Any] = field(default_factory=dict)
     env: str = "CartPole-v1"
     actions: int | None = 2
+    pictures: bool = False
     num_envs: int = FEW_ENVS
     families: int = 1
     batch_size: int | None = 2
@@ -57,7 +61,8 @@ class EnvironmentContext(SpaceContext):
     @property
     def learners(self) -> tuple[int, ...]:
         """Numbers of initialisations that share the environments out evenly."""
-        fitting = [n for n in LEARNERS if self.num_envs % n == 0 and self.families <= n <= self.num_envs]
+        most = max(MOST_CONVOLUTIONAL, self.families) if self.pictures else self.num_envs
+        fitting = [n for n in LEARNERS if self.num_envs % n == 0 and self.families <= n <= most]
         return tuple(fitting) or (self.num_envs,)
 
     def nearest_learners(self, wanted: int) -> int:
@@ -65,13 +70,14 @@ class EnvironmentContext(SpaceContext):
         return min(self.learners, key=lambda number: abs(number - wanted))
 
 
-def usual_num_envs(actions: int | None) -> int:
-    """Environments of a trial where nobody says otherwise.
+def usual_num_envs(actions: int | None, pictures: bool) -> int:
+    """Environments of a trial where nobody says otherwise; arguments as in :class:`EnvironmentContext`."""
+    return FEW_ENVS if _is_simple(actions, pictures) else MANY_ENVS
 
-    Args:
-        actions: as in :class:`EnvironmentContext`.
-    """
-    return FEW_ENVS if actions is None or actions <= FEW_ACTIONS else MANY_ENVS
+
+def _is_simple(actions: int | None, pictures: bool) -> bool:
+    """Whether what learns the cart-pole of one dimension is the best guess: it is also the cheapest."""
+    return pictures or actions is None or actions <= FEW_ACTIONS
 
 
 def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
@@ -83,6 +89,8 @@ def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
             settings[name] = trial.suggest_float(name, *bounds, log=True)
     if "learners" not in fixed:
         settings["learners"] = trial.suggest_categorical("learners", context.learners)
+    if "learner_life" not in fixed:
+        settings["learner_life"] = trial.suggest_categorical("learner_life", LEARNER_LIVES)
     if "epochs" not in fixed:
         settings["epochs"] = trial.suggest_int("epochs", *EPOCHS)
     if "minibatch_size" not in fixed:
@@ -106,15 +114,16 @@ def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
 
 
 def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
-    few = context.actions is None or context.actions <= FEW_ACTIONS
+    simple = _is_simple(context.actions, context.pictures)
     large = states >= MANY_STATES
-    wanted = (1 if large else 10) if few else (5 if large else 20)
+    wanted = (1 if large or context.pictures else 10) if simple else (10 if large else 50)
     point: dict[str, Any] = {
         "outer_lr": 1e-2,
         "inner_lr": 0.3,
-        "critic_lr": 1e-2 if few else 3e-3,
+        "critic_lr": 1e-2 if simple else 3e-3,
         "learners": context.nearest_learners(wanted),
-        "epochs": 4 if few else 2,
+        "learner_life": 1 if simple else 5,
+        "epochs": 4 if simple else 2,
         "minibatch_size": 512,
         "with_entropy": False,
         "final_lr": 0.01,
@@ -123,7 +132,7 @@ def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
     }
     others = (
         point,
-        {**point, "learners": context.nearest_learners(5 if wanted != 5 else 10)},
+        {**point, "learners": context.nearest_learners(5)},
         {**point, "outer_lr": 2e-2, "final_lr": 0.1},
     )
     asked = [_unless_fixed(other, context.fixed) for other in others]

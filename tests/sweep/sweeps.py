@@ -25,6 +25,14 @@ GRID_TRIALS = 8
 ENVIRONMENT = (
     "--iterations 4 --iterations-per-report 1 --num-envs 10 --rollout-steps 10 --probe-learners 4"
 ).split()
+# As many trials of each kind that something may happen to, half a dozen reports or more each.
+DISTURBED = {
+    "latent": (GRID, GRID_TRIALS),
+    "environment": (
+        [*ENVIRONMENT, "--iterations", "16", "--num-trials", "5", "--scheduler", "none"],
+        5,
+    ),
+}
 ARTEFACTS = {"latent": "distillation_artifacts.pt", "environment": "distilled_set.pt"}
 Process = subprocess.Popen[bytes]
 STARTED: list[Process] = []

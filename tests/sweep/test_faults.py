@@ -25,11 +25,14 @@ def fill_up(path: Path) -> None:
             stream.write(bytes(1 << 16))
 
 
-def test_full_disk_stops_the_sweep_and_it_resumes(tmp_path: Path, small_disk: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("kind", sweeps.DISTURBED)
+def test_full_disk_stops_the_sweep_and_it_resumes(
+    kind: str, tmp_path: Path, small_disk: Callable[[str], Path]
+) -> None:
     disk, log = small_disk("48m"), tmp_path / "log"
     folder = disk / "results" / "crowded"
-    words = ["--name", "crowded", *sweeps.GRID]
-    sweep = sweeps.start(disk / "results", *words, log=log)
+    words, trials = sweeps.DISTURBED[kind]
+    sweep = sweeps.start(disk / "results", "--name", "crowded", *words, log=log, kind=kind)
     sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
     filler = disk / "filler"
     with pytest.raises(OSError, match="No space left"):
@@ -40,15 +43,21 @@ def test_full_disk_stops_the_sweep_and_it_resumes(tmp_path: Path, small_disk: Ca
     assert "Traceback" not in text
     filler.unlink()
     log.unlink()
-    sweeps.finish(sweeps.start(disk / "results", "--resume", "--name", "crowded", log=log), log)
-    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+    sweeps.finish(sweeps.start(disk / "results", "--resume", "--name", "crowded", log=log, kind=kind), log)
+    sweeps.check_each_trial_once(folder, trials)
     assert {trial["status"] for trial in sweeps.summary(folder)["trials"]} == {"completed"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_sweep_ends_in_order_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("latent", signal.SIGINT), ("latent", signal.SIGTERM), ("environment", signal.SIGINT)],
+)
+def test_interrupted_sweep_ends_in_order_and_resumes(
+    kind: str, number: signal.Signals, tmp_path: Path
+) -> None:
     storage, log = tmp_path / "results", tmp_path / "log"
-    sweep = sweeps.start(storage, "--name", "stopped", *sweeps.GRID, log=log)
+    words, trials = sweeps.DISTURBED[kind]
+    sweep = sweeps.start(storage, "--name", "stopped", *words, log=log, kind=kind)
     folder = storage / "stopped"
     sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
     os.kill(sweep.pid, number)
@@ -61,13 +70,15 @@ def test_interrupted_sweep_ends_in_order_and_resumes(tmp_path: Path, number: sig
     assert "completed" in states
     assert "unfinished" in states
     log.unlink()
-    sweeps.finish(sweeps.start(storage, "--resume", "--name", "stopped", log=log), log)
-    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+    sweeps.finish(sweeps.start(storage, "--resume", "--name", "stopped", log=log, kind=kind), log)
+    sweeps.check_each_trial_once(folder, trials)
 
 
-def test_a_sweep_whose_ray_died_says_so_and_resumes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", sweeps.DISTURBED)
+def test_a_sweep_whose_ray_died_says_so_and_resumes(kind: str, tmp_path: Path) -> None:
     storage, log = tmp_path / "results", tmp_path / "log"
-    sweep = sweeps.start(storage, "--name", "orphan", *sweeps.GRID, log=log)
+    words, trials = sweeps.DISTURBED[kind]
+    sweep = sweeps.start(storage, "--name", "orphan", *words, log=log, kind=kind)
     folder = storage / "orphan"
     sweeps.wait_for(lambda: any(e["event"] == "ended" for e in sweeps.events(folder)), sweep, log)
     (raylet,) = (pid for pid, name in sweeps.descendants(sweep.pid).items() if "raylet/raylet " in name)
@@ -79,6 +90,6 @@ def test_a_sweep_whose_ray_died_says_so_and_resumes(tmp_path: Path) -> None:
     assert "--resume --name orphan" in last_line(text)
     assert "Traceback" not in text
     log.unlink()
-    sweeps.finish(sweeps.start(storage, "--resume", "--name", "orphan", log=log), log)
-    sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
+    sweeps.finish(sweeps.start(storage, "--resume", "--name", "orphan", log=log, kind=kind), log)
+    sweeps.check_each_trial_once(folder, trials)
     assert {trial["status"] for trial in sweeps.summary(folder)["trials"]} == {"completed"}

@@ -127,6 +127,7 @@ def test_a_copied_sweep_goes_on_by_itself(first: tuple[Path, str], copied: Path)
 def test_every_session_s_versions_stay_on_record(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = copied / "sweep.json"
     content = json.loads(path.read_text())
+    assert content.pop("kind") == "latent"  # which earlier versions did not write
     began_with = {**content.pop("versions"), "torch": "0.0"}
     path.write_text(json.dumps({**content, "versions": began_with}))
     current = torch.__version__.split("+")[0]
@@ -134,6 +135,7 @@ def test_every_session_s_versions_stay_on_record(copied: Path, capsys: pytest.Ca
         # Somebody may commit while this test runs, which is told, too.
         assert re.search(f"differ between this sweep's sessions: .*torch 0.0 and {current}", resume(copied))
     for recorded in (json.loads(path.read_text()), sweeps.summary(copied)):
+        assert recorded["kind"] == "latent"
         assert recorded["versions"] == began_with
         assert {session["versions"]["torch"] for session in recorded["sessions"]} == {current}
         assert len({str(session["versions"]) for session in recorded["sessions"]}) == len(

@@ -34,6 +34,7 @@ LATENT_CONTEXTS = [
 ENVIRONMENT_CONTEXTS = [
     EnvironmentContext(),
     EnvironmentContext(env="CartPole5D-v1", actions=10, num_envs=100, batch_size=512),
+    EnvironmentContext(env="ALE/Pong-v5", actions=6, pictures=True, num_envs=50, batch_size=4),
     EnvironmentContext(env="Hopper-v5", actions=None, num_envs=7, batch_size=64),
     EnvironmentContext(num_envs=12, families=3, batch_size=None, batch_sizes=(3, 3)),
     EnvironmentContext(env="CartPole3D-v1", actions=6, num_envs=100, batch_size=None, batch_sizes=(4, 512)),
@@ -138,10 +139,12 @@ def test_learners_share_environments_evenly() -> None:
     assert EnvironmentContext(num_envs=7).learners == (1,)
     assert EnvironmentContext(num_envs=7, families=2).learners == (7,)
     assert EnvironmentContext(num_envs=100, families=6).learners == (10, 20, 50)
+    assert EnvironmentContext(num_envs=50, pictures=True).learners == (1, 2, 5)
 
 
 def test_more_actions_get_more_environments() -> None:
-    assert [usual_num_envs(actions) for actions in (2, 4, 10, None)] == [50, 100, 100, 50]
+    assert [usual_num_envs(actions, pictures=False) for actions in (2, 4, 10, None)] == [50, 100, 100, 50]
+    assert usual_num_envs(6, pictures=True) == 50
 
 
 def test_the_smallest_batch_is_looked_for_between_the_sizes_given() -> None:

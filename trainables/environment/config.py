@@ -156,6 +156,15 @@ class EnvironmentConfig:
     outer: OuterConfig = dataclasses.field(default_factory=OuterConfig)
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
 
+    def __post_init__(self) -> None:
+        families = len(self.distilled.family_names)
+        if self.outer.learners < families:
+            raise InputError(
+                f"--learners is {self.outer.learners} and --families names {families}",
+                "each family needs a learner in every meta-iteration",
+                f"give --learners {families} or more",
+            )
+
     @classmethod
     def parse(cls, flat: Mapping[str, Any]) -> EnvironmentConfig:
         """Build it from flat settings; what is left out keeps its default.

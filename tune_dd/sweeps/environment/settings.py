@@ -166,6 +166,7 @@ class EnvironmentSweep(SweepConfig):
             fixed=self.settings,
             env=task.env_id,
             actions=_choices(task),
+            pictures=_sees_pictures(task),
             num_envs=self._num_envs(task),
             families=len(from_flat(SetConfig, self.settings).family_names),
             batch_size=cell.batch_size,
@@ -173,7 +174,7 @@ class EnvironmentSweep(SweepConfig):
         )
 
     def _num_envs(self, task: Task) -> int:
-        given: int = self.settings.get("num_envs", usual_num_envs(_choices(task)))
+        given: int = self.settings.get("num_envs", usual_num_envs(_choices(task), _sees_pictures(task)))
         return given
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
@@ -227,6 +228,10 @@ def task_named(env: str) -> Task:
 def smallest_sensible(task: Task) -> int:
     """The minimal size of Wilhelm and Ventura (2025): half as many states as there are actions, and one."""
     return -(-task.actions // 2) + 1
+
+
+def _sees_pictures(task: Task) -> bool:
+    return len(task.observation_shape) > 1
 
 
 def _choices(task: Task) -> int | None:
