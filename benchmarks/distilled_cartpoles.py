@@ -31,7 +31,7 @@ LEARNERS, EPISODES = 100, 5
 # More dimensions need more meta-iterations of more episodes, and learners that see where they drift. Where
 # the set is small, many learners cost little, and it is the few that fail which are still to be won.
 WIDE = {"num_envs": 100, "epochs": 2, "critic_lr": 0.003, "learner_life": 5}
-ITERATIONS = {1: 120, 2: 300, 3: 700, 4: 1200, 5: 2000, 8: 3000, 10: 4000}
+ITERATIONS = {1: 120, 2: 600, 3: 1200, 4: 1200, 5: 2000, 8: 3000, 10: 4000}
 LARGE_ITERATIONS = {1: 120, 2: 300, 3: 400, 4: 500, 5: 600, 8: 900, 10: 1200}
 
 
