@@ -184,6 +184,21 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(first: tuple[Path, str], copie
             assert not opens(kind, damaged)
 
 
+def test_a_set_that_nobody_can_open_is_left_out(copied: Path) -> None:
+    kind = EnvironmentSweep(name="x").open()
+    kind.prepare(print)
+    record = read_records(copied, EnvironmentCell)["00000"]
+    assert record.checkpoint is not None
+    checkpoint, place = copied / record.checkpoint, copied / "place"
+    (checkpoint / "distilled_set.pt").write_bytes(b"garbage")
+    place.mkdir()
+    with pytest.warns(UserWarning, match="set cannot be used and is left out"):
+        kind.fill_run(place, record, checkpoint, {"status": "completed"})
+    left = {path.name for path in place.iterdir()}
+    assert left == {"experiment_summary.json", "learning_curve.csv", "learning_curve.png"}
+    assert json.loads((place / "experiment_summary.json").read_text())["untrained_return"] > 0
+
+
 def test_dry_run_tells_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
     words = "--dry-run --env CartPole-v1 CartPole2D-v1 --batch-sizes 3 512 --seeds 0 1 --epochs 2".split()
     done = command("search", "environment", *words)

@@ -20,6 +20,7 @@ from trainables.environment_distillation import (
     STATE_FILE,
     EnvironmentDistillation,
 )
+from trainables.errors import InputError
 from trainables.ppmo.run import PpmoRun
 from trainables.tensor_files import load_tensors
 from tune_dd.environments.outputs import write_curve, write_summary
@@ -78,7 +79,10 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
     def fill_run(
         self, place: Path, record: TrialRecord, checkpoint: Path | None, more: Mapping[str, Any]
     ) -> None:
-        untrained_return = None if checkpoint is None else _take_set(checkpoint, place)
+        untrained_return = None
+        if checkpoint is not None:
+            untrained_return = _untrained_return(checkpoint)
+            _take_set(checkpoint, place)
         if record.reports:
             write_curve(place, _curve(record), untrained_return, record.settings["env"])
         timings = {name: record.scores[name] for name in self.TIMINGS if name in record.scores}
@@ -168,16 +172,23 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
         return START_S + outer.iterations * outer.num_envs * outer.rollout_steps / STEPS_PER_S
 
 
-def _take_set(checkpoint: Path, place: Path) -> float | None:
-    """Copy the set as it stands, unless nobody could open it; what untrained learners reached."""
+def _untrained_return(checkpoint: Path) -> float | None:
+    """What the trial's untrained learners reached, for its curve."""
+    try:
+        found: float = json.loads((checkpoint / PROGRESS_FILE).read_text())["untrained_return"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return found
+
+
+def _take_set(checkpoint: Path, place: Path) -> None:
+    """The set as it stands, unless it is damaged, or diverged."""
     try:
         load_distilled_set(checkpoint / SET_FILE)
-        untrained_return: float = json.loads((checkpoint / PROGRESS_FILE).read_text())["untrained_return"]
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
-        return None
+    except InputError as error:
+        warnings.warn(f"a trial's set cannot be used and is left out: {error}", stacklevel=2)
+        return
     shutil.copyfile(checkpoint / SET_FILE, place / SET_FILE)
-    return untrained_return
 
 
 def _curve(record: TrialRecord) -> list[dict[str, float]]:
