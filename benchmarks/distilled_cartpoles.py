@@ -30,9 +30,9 @@ LARGE = 512
 LEARNERS, EPISODES = 100, 5
 # More dimensions need more meta-iterations of more episodes, and learners that see where they drift. Where
 # the set is small, many learners cost little, and it is the few that fail which are still to be won.
-WIDE = {"num_envs": 100, "epochs": 2, "critic_lr": 0.003, "learner_life": 5}
+WIDE = {"num_envs": 100, "epochs": 2, "critic_lr": 0.003}
 ITERATIONS = {1: 120, 2: 600, 3: 1200, 4: 1200, 5: 2000, 8: 3000, 10: 4000}
-LARGE_ITERATIONS = {1: 120, 2: 300, 3: 400, 4: 500, 5: 600, 8: 900, 10: 1200}
+LARGE_ITERATIONS = {1: 120, 2: 300, 3: 400, 4: 800, 5: 1000, 8: 1500, 10: 2000}
 
 
 def settings_of(dimensions: int, batch_size: int) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def settings_of(dimensions: int, batch_size: int) -> dict[str, Any]:
     settings: dict[str, Any] = {"env": env, "batch_size": batch_size, "iterations": iterations}
     if dimensions == 1:
         return {**settings, "learners": 1} if large else settings
-    return {**settings, **WIDE, "learners": 10 if large else 50}
+    learners, life = (5, 2) if large else (50, 5)
+    return {**settings, **WIDE, "learner_life": life, "learners": learners}
 
 
 def command_of(settings: dict[str, Any]) -> str:
