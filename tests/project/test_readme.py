@@ -80,6 +80,7 @@ def test_commands_do_what_they_say(tmp_path: Path, command: Command) -> None:
     # In one folder and in order, as somebody who follows the README would.
     image_folder(tmp_path / "photos" / "train", per_class=24, side=12)
     image_folder(tmp_path / "photos" / "test", per_class=6, side=12)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "features").mkdir()
     rng = np.random.default_rng(0)
     for part in ("train", "test"):
