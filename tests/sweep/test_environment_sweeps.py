@@ -164,8 +164,16 @@ def test_plain_search_resumes_any_kind(
     first: tuple[Path, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(first[0].parent.parent)
+    took = sweeps.summary(first[0])["timings"]
     assert search.main(["--resume", "--name", "first"]) == 0
     assert "3 trials have ended" in capsys.readouterr().out
+    # There was nothing left to run: what the trials took is still told, and the rest added to it.
+    takes = sweeps.summary(first[0])["timings"]
+    assert (takes["trials_wall_s"], takes["first_result_s"]) == (
+        took["trials_wall_s"],
+        took["first_result_s"],
+    )
+    assert takes["controls_wall_s"] > took["controls_wall_s"]
     assert search.main(["--resume", "--name", "first", "--prototypes", "3"]) == 2
     assert "--prototypes is 3 with --resume" in capsys.readouterr().err
     assert search.main(["--warm-start", "first"]) == 2

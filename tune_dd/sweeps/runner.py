@@ -6,7 +6,7 @@ import contextlib
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -211,8 +211,27 @@ class _Sweep:
             with self._clocked("controls"):
                 controls = {cell: self.kind.controls(cell) for cell in self.config.cells}
         folder = self.plan.folder
-        summary = summarise(self.kind, folder, self.journal.records, controls, state, self.timings, self.ran)
+        timings = _added(_former_timings(folder), self.timings) if self.resume else self.timings
+        summary = summarise(self.kind, folder, self.journal.records, controls, state, timings, self.ran)
         if (folder / EVALUATION_FILE).exists():
             former = read_json(folder / EVALUATION_FILE, "an evaluation")
             summary["evaluation"] = {**former, "outdated": former.get("trials_ended") != self._ended()}
         return summary
+
+
+def _former_timings(folder: Path) -> dict[str, float]:
+    """Those of a summary that an earlier session wrote; a killed one wrote none."""
+    path = folder / SWEEP_SUMMARY_FILE
+    with contextlib.suppress(InputError):  # a damaged summary is written anew
+        former: dict[str, float] = read_json(path, "a summary").get("timings", {}) if path.exists() else {}
+        return former
+    return {}
+
+
+def _added(former: Mapping[str, float], latter: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the sessions before and of this one; the first result is the first session's."""
+    first = {"first_result_s"} & former.keys()
+    return {
+        **latter,
+        **{name: s if name in first else s + latter.get(name, 0.0) for name, s in former.items()},
+    }
