@@ -79,6 +79,12 @@ def build_parser(kind: type[SweepConfig] = LatentSweep) -> FlagParser:
 
 
 def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
+    if flags["resume"] and flags["dry_run"]:
+        raise InputError(
+            "--dry-run is given with --resume",
+            "it tells of a sweep that has not begun",
+            "leave one of them out",
+        )
     fields = {field.name for field in dataclasses.fields(kind)}
     own = {name: value for name, value in flags.given.items() if name in fields}
     settings = {

@@ -47,6 +47,7 @@ CASES = [
     Case("--name new --storage results/old", "inside the sweep old.*give --storage .*results\\.$"),
     Case("--resume --name tune --storage results/old", "where no sweep is.*the sweep old lies in --storage"),
     Case("--storage /proc/x", "--storage is /proc/x.*: give another folder\\.$"),
+    Case("--resume --name old --dry-run", "--dry-run is given with --resume.*leave one of them out"),
     Case("--resume --name newer", "schema version 99"),
     Case("--resume --name old --prototypes 3", "--prototypes is 3 with --resume.*started with 1 10"),
     Case("--resume --name old --lr 0.5", "--lr is 0.5 with --resume.*started with"),
@@ -63,6 +64,14 @@ ENVIRONMENT_CASES = [
     Case("environment --seeds -1", "--seeds is -1.*at least 0"),
     Case("environment --space latent", "--space is 'latent'.*not known"),
     Case("environment --space smallest_batch", "without --target-return.*name it"),
+    Case(
+        "environment --space smallest_batch --target-return 9 --batch-sizes 8 2",
+        "--batch-sizes is 8 2.*the smaller one first",
+    ),
+    Case(
+        "environment --space smallest_batch --target-return 9 --batch-sizes 8",
+        "--batch-sizes is 8 .*two numbers",
+    ),
     Case("environment --target-return nan", "--target-return is nan.*finite"),
     Case(
         "environment --space smallest_batch --target-return 9 --objective probe_return",

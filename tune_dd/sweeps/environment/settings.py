@@ -121,6 +121,13 @@ class EnvironmentSweep(SweepConfig):
                 "it looks for the fewest states that reach a return",
                 "name it: --target-return 475",
             )
+        sizes = self.batch_sizes
+        if searched and sizes and (len(sizes) != 2 or sizes[0] >= sizes[1]):
+            raise InputError(
+                f"--batch-sizes is {' '.join(map(str, sizes))} with --space {SMALLEST_BATCH}",
+                "must be the smallest and the largest set to try",
+                "give two numbers, the smaller one first",
+            )
         if self.gpus_per_trial:
             raise InputError(
                 f"the sweep gives {self.gpus_per_trial:g} GPUs to a trial",
