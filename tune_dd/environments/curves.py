@@ -25,9 +25,19 @@ def draw_curves(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     steps, drawn, error = columns["env_steps"], columns["probe_return"], columns["probe_return_sem"]
     above.fill_between(steps, drawn - 1.96 * error, drawn + 1.96 * error, alpha=0.25, linewidth=0)
-    above.plot(steps, drawn, marker=".", label="fresh learners, sampled actions (95% interval)")
-    above.plot(steps, columns["greedy_return"], linestyle="--", label="fresh learners, greedy")
-    above.plot(steps, columns["episode_return"], linewidth=1, color="0.6", label="learners of training")
+    # Bars beside the band, and marks on all: one report makes no line.
+    above.errorbar(
+        steps,
+        drawn,
+        1.96 * error,
+        marker=".",
+        elinewidth=1,
+        label="fresh learners, sampled actions (95% interval)",
+    )
+    above.plot(steps, columns["greedy_return"], linestyle="--", marker="x", label="fresh learners, greedy")
+    above.plot(
+        steps, columns["episode_return"], linewidth=1, marker=".", color="0.6", label="learners of training"
+    )
     if untrained_return is not None:
         above.axhline(untrained_return, linestyle=":", color="0.3", label="untrained learners")
     above.set_ylabel("episode return")
@@ -36,4 +46,5 @@ def draw_curves(
     below.plot(steps, columns["inner_lr"], marker=".", color="C3")
     below.set_ylabel("inner learning rate")
     below.set_xlabel("environment steps")
+    below.set_xlim(left=0)
     figure.savefig(path, dpi=150)
