@@ -15,7 +15,7 @@ from trainables.latent.pool import PoolFacts
 from trainables.latent.splits import val_fraction
 from trainables.seeds import derive_seed
 
-IMAGES_SEEN, MAX_EPOCHS = 400_000, 30
+IMAGES_SEEN, MAX_EPOCHS = 300_000, 30
 
 
 def resolve(config: EncoderConfig, data: DataConfig, facts: PoolFacts) -> EncoderConfig:

@@ -110,7 +110,7 @@ class EncoderConfig:
     )
     ae_epochs: int | None = option(
         None,
-        "passes of the encoder over its training images (default: 400,000 images seen, at most 30 passes)",
+        "passes of the encoder over its training images (default: 300,000 images seen, at most 30 passes)",
         at_least=1,
     )
     ae_lr: float = option(2e-3, "peak learning rate of the encoder's training (AdamW, one cycle)", above=0.0)
