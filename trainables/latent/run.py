@@ -25,7 +25,7 @@ from trainables.seeds import generator
 INITIAL_CONFIDENCE = 0.9
 # Prototypes that pass through decoder and encoder in one step: the cycle term is by far the dearest
 # part of a step, and a random subset estimates it without bias.
-CYCLE_BATCH = 32
+CYCLE_BATCH = 16
 
 
 class DistillationRun:
