@@ -138,6 +138,7 @@ def test_learners_live_as_long_as_told_and_end_in_turns(started: Callable[..., P
 
 def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
     settings = {**TINY, "normalise": True, "iterations": 3, "iterations_per_report": 1, "learner_life": 2}
+    settings["scale_values"] = True
     first = started(**settings)
     first.step()
     last = first.step()
@@ -152,6 +153,27 @@ def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) ->
     assert str(optimisers[0]) == str(optimisers[1])
     assert second.step()["env_steps"] == 3 * 200
     assert second.done
+
+
+def test_values_are_learned_in_units_of_their_size(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, scale_values=True, iterations=1, value_weight=0.0)
+    learner = run._algorithm.learner_group._learner
+    module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+    seen = {"obs": torch.randn(50, 4, generator=torch.Generator().manual_seed(0))}
+
+    def values() -> torch.Tensor:
+        found: torch.Tensor = module.compute_values(seen).detach() * module.value_scale
+        return found
+
+    before = values()
+    run._algorithm.train()  # the critic learns nothing here, so all that changes is the unit
+    size = learner._targets.square().mean().sqrt()
+    assert 1.1 < size < 10
+    assert module.value_scale == pytest.approx(float(size))
+    assert torch.allclose(values(), before, atol=1e-5)
+    module.rescale_values(torch.full((8,), 1e4))
+    assert module.value_scale == pytest.approx((0.9 * float(size) ** 2 + 0.1 * 1e8) ** 0.5, rel=1e-3)
+    assert torch.allclose(values(), before, atol=1e-5)
 
 
 def test_a_set_that_is_not_finite_is_a_result(started: Callable[..., PpmoRun]) -> None:

@@ -80,6 +80,9 @@ class OuterConfig:
     gamma: float = option(0.99, "discount", above=0.0, at_most=1.0)
     gae_lambda: float = option(0.95, "lambda of the advantage estimate", at_least=0.0, at_most=1.0)
     value_weight: float = option(0.5, "weight of the critic's loss", at_least=0.0)
+    scale_values: bool = option(
+        False, "learn the critic in units of the values' own size, for tasks whose returns are large or small"
+    )
     grad_clip: float = option(0.5, "largest gradient norm, of the set and of the critic each", above=0.0)
     average: float = option(
         0.9, "decay of the average over iterations that is kept as the result", at_least=0.0, at_most=0.9999

@@ -15,7 +15,7 @@ from trainables.errors import InputError
 from trainables.ppmo.batch import PpmoBatch
 from trainables.ppmo.env_runner import PpmoEnvRunner
 from trainables.ppmo.learner import PpmoLearner
-from trainables.ppmo.module import AVERAGE, LEARNERS, LIFE, SEED, SET, PpmoModule
+from trainables.ppmo.module import AVERAGE, LEARNERS, LIFE, SCALED, SEED, SET, PpmoModule
 
 
 class Ppmo(PPO):
@@ -63,6 +63,7 @@ def algorithm_config(
                     LEARNERS: outer.learners,
                     AVERAGE: outer.average,
                     LIFE: outer.learner_life,
+                    SCALED: outer.scale_values,
                 },
             )
         )

@@ -39,7 +39,8 @@ class PpmoBatch(ConnectorV2):
         lengths = np.array([len(episode) for episode in episodes])
         observations = torch.from_numpy(np.concatenate(seen)).to(self._device)
         with torch.no_grad():
-            values = module.compute_values({Columns.OBS: observations}).cpu().numpy()
+            unit = float(module.value_scale)
+            values = module.compute_values({Columns.OBS: observations}).cpu().numpy() * unit
         rewards = np.concatenate([episode.get_rewards() for episode in episodes])
         terminated = np.array([episode.is_terminated for episode in episodes])
         advantages, targets = estimate_advantages(
@@ -55,7 +56,7 @@ class PpmoBatch(ConnectorV2):
                 e.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS) for e in episodes
             ),
             Postprocessing.ADVANTAGES: torch.from_numpy(advantages.astype(np.float32)),
-            Postprocessing.VALUE_TARGETS: torch.from_numpy(targets.astype(np.float32)),
+            Postprocessing.VALUE_TARGETS: torch.from_numpy((targets / unit).astype(np.float32)),
         }
         owners = np.concatenate([episode.get_extra_model_outputs(LEARNER) for episode in episodes])
         rows, counted = by_learner(owners, self._learners)

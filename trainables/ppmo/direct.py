@@ -17,7 +17,6 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import nn
 
 from trainables.environment.config import EnvironmentConfig, SetConfig
-from trainables.environment.critic import Critic
 from trainables.environment.imitation import Policy
 from trainables.environment.learners import Parameters
 from trainables.environment.population import training_population
@@ -43,17 +42,7 @@ class DirectModule(PpmoModule):
         (drawn,) = self.population.draw(generator(self.seed, "learner"))
         self.learner = nn.ParameterDict(drawn)
         self.encoder = nn.ParameterDict()
-        if self.settings.normalise:
-            self.register_buffer("mean", torch.zeros(self.task.observation_shape))
-            self.register_buffer("variance", torch.ones(self.task.observation_shape))
-        if self.inference_only:
-            return
-        self.critic = Critic(self.task, generator(self.seed, "critic"))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
-
-    def get_non_inference_attributes(self) -> list[str]:
-        return ["critic", "drawn", "seen"]
+        self.set_up_statistics()
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():

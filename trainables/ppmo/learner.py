@@ -10,9 +10,10 @@ import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from trainables.ppmo.module import PpmoModule
+from trainables.ppmo.module import SCALED, PpmoModule
 from trainables.seeds import generator
 
 
@@ -67,7 +68,10 @@ class PpmoLearner(PPOTorchLearner):
         batch = self._make_batch_if_necessary(training_data=training_data)
         (rows,) = batch.policy_batches.values()
         counted = rows.get(Columns.LOSS_MASK)
-        self._sampled = rows[Columns.OBS].flatten(0, 1) if counted is None else rows[Columns.OBS][counted]
+        self._sampled, self._targets = (
+            rows[name].flatten(0, 1) if counted is None else rows[name][counted]
+            for name in (Columns.OBS, Postprocessing.VALUE_TARGETS)
+        )
         # The same number on each Learner, whatever its share of the episodes: they wait for each other.
         number = math.ceil(self.config.train_batch_size_per_learner / (minibatch_size or len(batch)))
         draws = generator(self._own.seed, "minibatches", int(self._own.drawn))
@@ -87,6 +91,8 @@ class PpmoLearner(PPOTorchLearner):
         self._own.update_average()
         if self._own.settings.normalise:  # not before: the learners that sampled saw by the former statistics
             self._own.observe(self._sampled)
+        if self._own.model_config[SCALED]:
+            self._own.rescale_values(self._targets * self._own.value_scale)
         self._own.redraw()
 
 

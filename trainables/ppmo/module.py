@@ -27,14 +27,18 @@ from trainables.environment.tasks import open_task
 from trainables.seeds import derive_seed, generator
 
 SET, SEED, LEARNERS, AVERAGE, LIFE = "distilled", "seed", "learners", "average", "learner_life"
+SCALED = "scale_values"
+_FORGOTTEN = 0.1
+"""The share of what is known of the values' size that each meta-iteration replaces."""
+_LEAST_SCALE = 1e-3
 
 
 class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Parameters: ``x`` (B, *observation), ``y`` (B, actions), ``y_log_std`` (1, actions) for vector actions,
     ``log_inner_lr`` (), the encoder's, the critic's.
 
-    ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners, their life and
-    the decay of the average.
+    ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners, their life, the
+    decay of the average, and whether the critic learns values in units of ``value_scale``.
     """
 
     def setup(self) -> None:
@@ -46,9 +50,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         )
         drawn = self.population.draw(generator(self.seed, "shapes"))
         self.stepped = _Bank(drawn)
-        if self.settings.normalise:
-            self.register_buffer("mean", torch.zeros(self.task.observation_shape))
-            self.register_buffer("variance", torch.ones(self.task.observation_shape))
+        self.set_up_statistics()
         self.encoder = nn.ParameterDict(
             draw_encoder(self.settings.encoder_level, generator(self.seed, "encoder"))
         )
@@ -67,14 +69,24 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         if not self.task.discrete:
             self.y_log_std = nn.Parameter(torch.zeros(1, actions))
         self.log_inner_lr = nn.Parameter(torch.tensor(math.log(self.settings.inner_lr)))
-        self.critic = Critic(self.task, generator(self.seed, "critic"))
         self.initial = _Bank(drawn)
-        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
         self.averaged = _Bank([{name: p.detach() for name, p in self.distilled_parameters().items()}])
 
+    def set_up_statistics(self) -> None:
+        """What is known of observations, and beside sampling the critic with the size of its values."""
+        if self.settings.normalise:
+            self.register_buffer("mean", torch.zeros(self.task.observation_shape))
+            self.register_buffer("variance", torch.ones(self.task.observation_shape))
+        if self.inference_only:
+            return
+        self.critic = Critic(self.task, generator(self.seed, "critic"))
+        self.register_buffer("value_scale", torch.ones(()))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+
     def get_non_inference_attributes(self) -> list[str]:
-        return ["x", "y", "y_log_std", "log_inner_lr", "critic", "initial", "drawn", "averaged", "seen"]
+        distilled = ["x", "y", "y_log_std", "log_inner_lr", "averaged", "initial"]
+        return [*distilled, "critic", "value_scale", "drawn", "seen"]
 
     def distilled_parameters(self) -> dict[str, Tensor]:
         """What makes up the set, by name; the average over iterations is of these."""
@@ -158,11 +170,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     def observe(self, observations: Tensor) -> None:
         """Take raw observations (n, *observation) into the statistics, those of all Learners alike."""
         scaled = observations.double() * self.task.observation_scale
-        count = torch.full((), float(len(scaled)), dtype=torch.float64, device=scaled.device)
-        total, squares = scaled.sum(0), scaled.square().sum(0)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for part in (count, total, squares):
-                torch.distributed.all_reduce(part)
+        count, total, squares = _sums(scaled)
         mean, variance = total / count, (squares / count - (total / count).square()).clamp_min(0)
         whole, share = self.seen + count, count / (self.seen + count)
         apart = mean - self.mean
@@ -171,6 +179,20 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         )
         self.mean.add_(share * apart)
         self.seen.copy_(whole)
+
+    @torch.no_grad()
+    def rescale_values(self, targets: Tensor) -> None:
+        """Move the unit of values towards the root mean square of raw ``targets`` (n,), those of all Learners.
+
+        The critic's last layer makes up for it, so that no value changes (van Hasselt et al., "Learning
+        values across many orders of magnitude", 2016, without their shift by the mean).
+        """
+        count, _, squares = _sums(targets.double())
+        share = 1.0 if self.drawn == 1 else _FORGOTTEN
+        former = self.value_scale.clone()
+        mean_square = former.double().square().lerp(squares / count, share)
+        self.value_scale.copy_(mean_square.sqrt().clamp_min(_LEAST_SCALE))
+        self.critic.scale_outputs(float(former / self.value_scale))
 
 
 def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet:
@@ -199,6 +221,16 @@ def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet
 def loss_of(settings: SetConfig) -> str:
     """The inner loss: hard targets are probabilities, soft ones logits."""
     return "cross_entropy" if settings.targets == "hard" else "mse"
+
+
+def _sums(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Number, sum and sum of squares of the rows of all Learners, float64."""
+    count = torch.full((), float(len(rows)), dtype=torch.float64, device=rows.device)
+    sums = count, rows.sum(0), rows.square().sum(0)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for part in sums:
+            torch.distributed.all_reduce(part)
+    return sums
 
 
 _DISTILLED = ("x", "y", "y_log_std", "log_inner_lr")
