@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces.environment import ENVIRONMENT, SMALLEST_BATCH, EnvironmentContext, usual_num_envs
+from search_spaces.environment import ENVIRONMENT, SMALLEST_BATCH, EnvironmentContext
 from search_spaces.latent import LATENT, LatentContext
 from search_spaces.space import Space, SpaceContext, Suggests
 
@@ -17,5 +17,4 @@ __all__ = [
     "Space",
     "SpaceContext",
     "Suggests",
-    "usual_num_envs",
 ]

@@ -1,7 +1,7 @@
 """The spaces of environment distillation: how the set is learned, and how many states it may have.
 
-The known good points are those of ND cart-poles (``benchmarks/distilled_cartpoles.py``); for other tasks they
-are where to start from.
+The known good points are those of ND cart-poles (``benchmarks/distilled_cartpoles.py``) and MuJoCo's tasks
+(``benchmarks/distilled_mujoco.py``); for other tasks they are where to start from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FINAL_LR = (3e-3, 1.0)
 CLIP = (0.1, 0.4)
 AVERAGES = (0.0, 0.8, 0.9, 0.95)
 # More actions to tell apart take more episodes, and learners that live to see where they drift.
-FEW_ACTIONS, FEW_ENVS, MANY_ENVS = 2, 50, 100
+FEW_ACTIONS = 2
 # From so many states on, further initialisations cost more than they bring.
 MANY_STATES = 64
 
@@ -49,7 +49,7 @@ class EnvironmentContext(SpaceContext):
     env: str = "CartPole-v1"
     actions: int | None = 2
     pictures: bool = False
-    num_envs: int = FEW_ENVS
+    num_envs: int = 50
     families: int = 1
     batch_size: int | None = 2
     batch_sizes: tuple[int, int] = (2, 512)
@@ -68,16 +68,6 @@ class EnvironmentContext(SpaceContext):
     def nearest_learners(self, wanted: int) -> int:
         """The closest of :attr:`learners`."""
         return min(self.learners, key=lambda number: abs(number - wanted))
-
-
-def usual_num_envs(actions: int | None, pictures: bool) -> int:
-    """Environments of a trial where nobody says otherwise; arguments as in :class:`EnvironmentContext`."""
-    return FEW_ENVS if _is_simple(actions, pictures) else MANY_ENVS
-
-
-def _is_simple(actions: int | None, pictures: bool) -> bool:
-    """Whether what learns the cart-pole of one dimension is the best guess: it is also the cheapest."""
-    return pictures or actions is None or actions <= FEW_ACTIONS
 
 
 def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
@@ -114,17 +104,18 @@ def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
 
 
 def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
-    simple = _is_simple(context.actions, context.pictures)
+    vectors = context.actions is None
+    simple = context.pictures or (context.actions is not None and context.actions <= FEW_ACTIONS)
     large = states >= MANY_STATES
-    wanted = (1 if large or context.pictures else 10) if simple else (10 if large else 50)
+    wanted = (1 if large or context.pictures else 10) if simple else (10 if large or vectors else 50)
     point: dict[str, Any] = {
         "outer_lr": 1e-2,
         "inner_lr": 0.3,
         "critic_lr": 1e-2 if simple else 3e-3,
         "learners": context.nearest_learners(wanted),
         "learner_life": 1 if simple else 5,
-        "epochs": 4 if simple else 2,
-        "minibatch_size": 512,
+        "epochs": 4 if simple or vectors else 2,
+        "minibatch_size": 1024 if vectors else 512,
         "with_entropy": False,
         "final_lr": 0.01,
         "clip": 0.2,

@@ -40,7 +40,7 @@ def test_leaves_set_summary_and_curve(command: Command, tmp_path: Path) -> None:
         (["--env", "CartPol-v1"], "did you mean 'CartPole-v1'"),
         (["--env", "FrozenLake-v1"], "shows"),
         (["--batch-size", "0"], "must be at least 1"),
-        (["--learners", "7"], "give --num-envs 56"),
+        (["--learners", "7", "--num-envs", "50"], "give --num-envs 56"),
         (["--families", "same+alien"], "names 'alien'"),
         (["--encoder-level", "l2"], "pictures"),
         (["--env", "Hopper-v5", "--targets", "hard"], "its actions are vectors"),

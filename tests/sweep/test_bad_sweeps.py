@@ -79,7 +79,7 @@ ENVIRONMENT_CASES = [
     ),
     Case("environment --objective compactness", "equally many states.*--space smallest_batch"),
     Case("environment --objective probe_accuracy", "--objective is 'probe_accuracy'.*not known"),
-    Case("environment --learners 7", "give --num-envs 56"),
+    Case("environment --learners 7 --num-envs 50", "give --num-envs 56"),
     Case("environment --learners 1 --families same+xe", "--families names 2.*give --learners 2 or more"),
     Case("environment --families same+alien", "--families names 'alien'"),
     Case("environment --env Hopper-v5 --targets hard", "its actions are vectors"),

@@ -17,10 +17,11 @@ from tests.conftest import Command
 from tests.sweep import sweeps
 from trainables.environment.config import EnvironmentConfig
 from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.tasks import open_task
 from trainables.errors import InputError
 from tune_dd import cli, search
 from tune_dd.sweeps.environment.controls import random_returns
-from tune_dd.sweeps.environment.settings import EnvironmentCell, EnvironmentSweep, task_named
+from tune_dd.sweeps.environment.settings import EnvironmentCell, EnvironmentSweep
 from tune_dd.sweeps.environment.task_facts import task_facts
 from tune_dd.sweeps.journal import Journal, TrialRecord, read_records
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
@@ -317,10 +318,10 @@ def test_journal_keeps_cells_of_open_size(tmp_path: Path) -> None:
 
 
 def test_the_key_names_what_simulates_the_task(tmp_path: Path) -> None:
-    keys = {env: task_facts(task_named(env))["key"] for env in ("CartPole-v1", "CartPole2D-v1", "Hopper-v5")}
+    keys = {env: task_facts(open_task(env))["key"] for env in ("CartPole-v1", "CartPole2D-v1", "Hopper-v5")}
     assert len(set(keys.values())) == 3
     assert ["mujoco" in key for key in keys.values()] == [False, False, True]
-    assert "ale-py" in task_facts(task_named("Pong"))["key"]
+    assert "ale-py" in task_facts(open_task("Pong"))["key"]
 
 
 def test_another_simulation_is_told(copied: Path) -> None:
@@ -331,6 +332,6 @@ def test_another_simulation_is_told(copied: Path) -> None:
 
 
 def test_random_actions_balance_a_cart_pole_for_22_steps() -> None:
-    returns = random_returns(task_named("CartPole-v1"), 400, seed=0)
+    returns = random_returns(open_task("CartPole-v1"), 400, seed=0)
     assert returns.shape == (400,)
     assert abs(returns.mean() - 22.3) < 4 * returns.std() / math.sqrt(400)

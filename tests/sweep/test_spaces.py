@@ -18,7 +18,6 @@ from search_spaces import (
     EnvironmentContext,
     LatentContext,
     Space,
-    usual_num_envs,
 )
 from search_spaces.outline import outline
 from trainables.environment.config import EnvironmentConfig
@@ -140,11 +139,6 @@ def test_learners_share_environments_evenly() -> None:
     assert EnvironmentContext(num_envs=7, families=2).learners == (7,)
     assert EnvironmentContext(num_envs=100, families=6).learners == (10, 20, 50)
     assert EnvironmentContext(num_envs=50, pictures=True).learners == (1, 2, 5)
-
-
-def test_more_actions_get_more_environments() -> None:
-    assert [usual_num_envs(actions, pictures=False) for actions in (2, 4, 10, None)] == [50, 100, 100, 50]
-    assert usual_num_envs(6, pictures=True) == 50
 
 
 def test_the_smallest_batch_is_looked_for_between_the_sizes_given() -> None:

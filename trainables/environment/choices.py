@@ -1,4 +1,4 @@
-"""Names that settings choose among; here so that ``--help`` can list them without importing torch."""
+"""What ``--help`` tells of settings; here so that it can do so without importing torch."""
 
 from __future__ import annotations
 
@@ -9,3 +9,5 @@ with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks of 1 to 6 h
 LEVELS = {"none": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4}
 """How many of the convolutional network's layers belong to an encoder that is learned with the set; the
 others are a learner's."""
+STATES_FOR_VECTORS = 64
+"""States of a set where actions are vectors and nobody says how many."""

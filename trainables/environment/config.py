@@ -57,7 +57,7 @@ class OuterConfig:
     """Proximal policy meta-optimisation: how the set is learned."""
 
     iterations: int = option(
-        100, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
+        200, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
     )
     learners: int = option(10, "fresh initialisations in each meta-iteration", at_least=1)
     learner_life: int = option(
@@ -170,12 +170,15 @@ class EnvironmentConfig:
 
     @classmethod
     def parse(cls, flat: Mapping[str, Any]) -> EnvironmentConfig:
-        """Build it from flat settings; what is left out keeps its default.
+        """Build it from flat settings; what is left out is what suits the task.
 
         Raises:
-            InputError: for an unknown name, or a value that breaks its rule.
+            InputError: for an unknown name or task, or a value that breaks its rule.
         """
+        from trainables.environment.usual import usual_settings
+
         refuse_unknown(flat, PARTS)
+        flat = {**usual_settings(flat), **flat}
         return cls(from_flat(SetConfig, flat), from_flat(OuterConfig, flat), from_flat(ProbeConfig, flat))
 
     def flat(self) -> dict[str, Any]:

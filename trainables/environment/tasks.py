@@ -78,8 +78,9 @@ class Task:
         return clipped
 
 
+@functools.cache
 def open_task(env_id: str) -> Task:
-    """Look a task up by name.
+    """Look a task up by name; it is opened once.
 
     Args:
         env_id: ``CartPole-v1``, ``CartPole<N>D-v1``, ``Hopper-v5`` or any other id that gymnasium knows,

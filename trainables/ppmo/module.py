@@ -182,7 +182,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     @torch.no_grad()
     def rescale_values(self, targets: Tensor) -> None:
-        """Move the unit of values towards the root mean square of raw ``targets`` (n,), those of all Learners.
+        """Move the unit of values towards the root mean square of raw targets (n,), those of all Learners.
 
         The critic's last layer makes up for it, so that no value changes (van Hasselt et al., "Learning
         values across many orders of magnitude", 2016, without their shift by the mean).

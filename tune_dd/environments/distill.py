@@ -30,7 +30,8 @@ def build_parser() -> FlagParser:
     made = parser(
         "tune-dd distill environment",
         "Distil a reinforcement-learning task into one batch, and write "
-        "results/<name>/<task>/<network>/<run>/.",
+        "results/<name>/<task>/<network>/<run>/. Settings that are left out suit the task; the defaults "
+        "below are those of CartPole-v1.",
     )
     made.add_flag("--name", str, "folder of runs that belong together", default="runs")
     made.add_flag("--run-name", str, "this run's folder (default: batch size and seed)")

@@ -14,6 +14,7 @@ import torch
 
 from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.tasks import open_task
 from trainables.environment_distillation import (
     PROGRESS_FILE,
     SET_FILE,
@@ -26,7 +27,7 @@ from trainables.tensor_files import load_tensors
 from tune_dd.environments.outputs import write_curve, write_summary
 from tune_dd.environments.places import place_of
 from tune_dd.sweeps.environment.controls import control_returns
-from tune_dd.sweeps.environment.settings import COMPACTNESS, EnvironmentCell, EnvironmentSweep, task_named
+from tune_dd.sweeps.environment.settings import COMPACTNESS, EnvironmentCell, EnvironmentSweep
 from tune_dd.sweeps.environment.task_facts import task_facts
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
@@ -64,7 +65,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
 
     def prepare(self, report: Report) -> None:
         for cell in self.config.cells:
-            self.facts[cell.source] = task_facts(task_named(cell.env))
+            self.facts[cell.source] = task_facts(open_task(cell.env))
 
     def check_checkpoint(self, checkpoint: Path) -> None:
         load_distilled_set(checkpoint / SET_FILE)
@@ -74,7 +75,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
     def run_place(self, record: TrialRecord) -> tuple[str, str, str]:
         settings = record.settings
         name = f"b{settings['batch_size']}-seed{settings['seed']}-{record.trial_id}"
-        return *place_of(task_named(settings["env"])), name
+        return *place_of(open_task(settings["env"])), name
 
     def fill_run(
         self, place: Path, record: TrialRecord, checkpoint: Path | None, more: Mapping[str, Any]
@@ -99,7 +100,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
         if cell.source not in self._controls:
             probe = self._parsed(cell).probe
-            task = task_named(cell.source)
+            task = open_task(cell.source)
             self._controls[cell.source] = control_returns(task, probe.probe_learners, probe.probe_episodes)
         return self._controls[cell.source]
 

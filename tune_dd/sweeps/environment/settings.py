@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from search_spaces import ENVIRONMENT_SPACES, EnvironmentContext, Space, usual_num_envs
+from search_spaces import ENVIRONMENT_SPACES, EnvironmentContext, Space
+from trainables.environment.choices import STATES_FOR_VECTORS
 from trainables.environment.config import PARTS, EnvironmentConfig, SetConfig
 from trainables.errors import InputError
 from trainables.schema import from_flat, option
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # gymnasium takes a while to import: only once the flags are 
 RETURNS = ("probe_return", "greedy_return")
 COMPACTNESS = "compactness"
 SMALLEST_BATCH = "smallest_batch"
-STATES_FOR_VECTORS = 64
 LARGEST_BATCH = 512
 
 
@@ -58,7 +57,8 @@ class EnvironmentSweep(SweepConfig):
     KIND: ClassVar[str] = "environment"
     COMMAND: ClassVar[str] = "tune-dd search environment"
     DESCRIPTION: ClassVar[str] = (
-        "Sweep distillations of reinforcement-learning tasks: Optuna proposes, ASHA stops the worse."
+        "Sweep distillations of reinforcement-learning tasks: Optuna proposes, ASHA stops the worse. "
+        "Settings that are left out suit the task, or are searched; the defaults below are for CartPole-v1."
     )
     CELL: ClassVar[type[Cell]] = EnvironmentCell
     PASSED_ON: ClassVar[tuple[type, ...]] = PARTS
@@ -134,7 +134,7 @@ class EnvironmentSweep(SweepConfig):
                 "environments are distilled on CPUs in this version",
                 "leave it out",
             )
-        names = [task_named(env).env_id for env in self.env]
+        names = [_opened(env).env_id for env in self.env]
         if len(set(names)) < len(names):
             raise InputError(
                 f"--env is {' '.join(self.env)}", "must name each task once", "drop the other names of one"
@@ -145,7 +145,7 @@ class EnvironmentSweep(SweepConfig):
         """All cells, in the order in which they are asked for trials."""
         return tuple(
             EnvironmentCell(task.env_id, seed, batch_size)
-            for task in map(task_named, self.env)
+            for task in map(_opened, self.env)
             for seed in self.seeds
             for batch_size in self._states(task)
         )
@@ -153,7 +153,12 @@ class EnvironmentSweep(SweepConfig):
     def _states(self, task: Task) -> tuple[int | None, ...]:
         if self.space == SMALLEST_BATCH:
             return (None,)
-        return self.batch_sizes or (smallest_sensible(task) if task.discrete else STATES_FOR_VECTORS,)
+        return self.batch_sizes or (self._usual(task)["batch_size"],)
+
+    def _usual(self, task: Task) -> dict[str, Any]:
+        from trainables.environment.usual import usual_settings
+
+        return usual_settings({"env": task.env_id, **self.settings})
 
     @property
     def space_of_choice(self) -> Space[EnvironmentContext]:
@@ -165,7 +170,9 @@ class EnvironmentSweep(SweepConfig):
 
     def context(self, cell: Cell) -> EnvironmentContext:
         assert isinstance(cell, EnvironmentCell)
-        task = task_named(cell.env)
+        from trainables.environment.usual import smallest_sensible
+
+        task = _opened(cell.env)
         low = min(self.batch_sizes, default=smallest_sensible(task))
         high = max(self.batch_sizes, default=max(low, LARGEST_BATCH))
         return EnvironmentContext(
@@ -181,8 +188,8 @@ class EnvironmentSweep(SweepConfig):
         )
 
     def _num_envs(self, task: Task) -> int:
-        given: int = self.settings.get("num_envs", usual_num_envs(_choices(task), _sees_pictures(task)))
-        return given
+        number: int = {**self._usual(task), **self.settings}["num_envs"]
+        return number
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
         # The number of learners alone has to go with others.
@@ -193,7 +200,7 @@ class EnvironmentSweep(SweepConfig):
         own: dict[str, Any] = {"env": cell.env, "seed": cell.seed, "threads": self.cpus_per_trial}
         if cell.batch_size is not None:
             own["batch_size"] = cell.batch_size
-        given = {"num_envs": self._num_envs(task_named(cell.env)), **self.settings}
+        given = {"num_envs": self._num_envs(_opened(cell.env)), **self.settings}
         return EnvironmentConfig.parse({**given, **proposed, **own}).flat()
 
     def cell_of(self, settings: Mapping[str, Any]) -> EnvironmentCell:
@@ -220,21 +227,10 @@ class EnvironmentSweep(SweepConfig):
         return re.sub("[^a-z0-9]+", "-", env).strip("-") or cls.KIND
 
 
-@functools.cache
-def task_named(env: str) -> Task:
-    """The task of that name; opened once.
-
-    Raises:
-        InputError: as :func:`trainables.environment.tasks.open_task`.
-    """
+def _opened(env: str) -> Task:
     from trainables.environment.tasks import open_task
 
     return open_task(env)
-
-
-def smallest_sensible(task: Task) -> int:
-    """The minimal size of Wilhelm and Ventura (2025): half as many states as there are actions, and one."""
-    return -(-task.actions // 2) + 1
 
 
 def _sees_pictures(task: Task) -> bool:

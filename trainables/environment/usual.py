@@ -1,0 +1,70 @@
+"""What suits a task where nobody says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainables.environment import cartpole
+from trainables.environment.choices import STATES_FOR_VECTORS
+from trainables.environment.tasks import Task, open_task
+
+MANY_STATES = 64
+"""From so many states on, further initialisations cost more than they bring."""
+# Several axes need episodes of more learners, which live to see where they drift.
+_AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3}
+# Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time.
+_VECTORS = {
+    "rollout_steps": 80,
+    "minibatch_size": 1024,
+    "critic_lr": 3e-3,
+    "learner_life": 5,
+    "iterations": 400,
+    "normalise": True,
+    "scale_values": True,
+}
+
+
+def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that go with those given; the defaults of the dataclasses are for what is not among them.
+
+    Args:
+        given: flat, and perhaps wrong: then so is what is returned, and their check tells.
+
+    Raises:
+        InputError: as :func:`~trainables.environment.tasks.open_task`.
+    """
+    if not isinstance(given.get("env", ""), str):
+        return {}
+    task = open_task(given.get("env", "CartPole-v1"))
+    usual: dict[str, Any] = {"batch_size": smallest_sensible(task)}
+    dimensions = cartpole.dimensions_of(task.env_id)
+    large = _number(given, "batch_size", usual["batch_size"]) >= MANY_STATES
+    if dimensions == 1:
+        usual |= {"learners": 1, "iterations": 120} if large else {"learners": 10}
+    elif dimensions is not None:
+        usual |= {**_AXES, "learners": 5 if large else 50, "learner_life": 2 if large else 5}
+        usual["iterations"] = (200 if large else 400) * dimensions
+    elif not task.discrete:
+        usual |= {**_VECTORS, "batch_size": STATES_FOR_VECTORS}
+    usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}
+    return usual
+
+
+def smallest_sensible(task: Task) -> int:
+    """The minimal size of Wilhelm and Ventura (2025): half as many states as there are actions, and one."""
+    return -(-task.actions // 2) + 1
+
+
+def _shared_out(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Environments and learners near those wanted, so that each learner has as many environments."""
+    num_envs, learners = _number(settings, "num_envs", 50), _number(settings, "learners", 10)
+    return {
+        "num_envs": learners * -(-num_envs // learners),
+        "learners": next(n for n in range(min(learners, num_envs), 0, -1) if num_envs % n == 0),
+    }
+
+
+def _number(settings: Mapping[str, Any], name: str, otherwise: int) -> int:
+    value = settings.get(name, otherwise)
+    return value if isinstance(value, int) and value > 0 else otherwise
