@@ -74,6 +74,7 @@ def test_shares_of_families() -> None:
     assert sizes(["same", "xe", "ortho1"], 10) == [
         (3, "orthogonal", 3), (3, "xavier", 3), (3, "orthogonal", 4)
     ]  # fmt: skip
+    assert sizes(["xe", "same", "xe"], 10) == [(3, "xavier", 6), (3, "orthogonal", 4)]
     assert sizes(["random_size"], 12) == [(layers, "orthogonal", 2) for layers in range(2, 8)]
     # Fewer than there are sizes: some of them, spread evenly.
     assert sizes(["random_size"], 3) == [(layers, "orthogonal", 1) for layers in (3, 5, 7)]

@@ -35,7 +35,11 @@ class SetConfig:
         choices=tuple(LEVELS),
     )  # fmt: skip
     normalise: bool = option(False, "normalise observations with statistics that travel with the set")
-    families: str = option("same", "families of learners to train for, joined by '+': " + ", ".join(FAMILIES))
+    families: str = option(
+        "same",
+        "families of learners to train for, joined by '+' (one that is named twice gets twice as many): "
+        + ", ".join(FAMILIES),
+    )
     static_learners: bool = option(False, "train for one draw of learners only")
 
     def __post_init__(self) -> None:
@@ -48,8 +52,8 @@ class SetConfig:
 
     @property
     def family_names(self) -> tuple[str, ...]:
-        """The families to train for."""
-        return tuple(dict.fromkeys(self.families.split("+")))
+        """The families to train for, as often as they are named."""
+        return tuple(self.families.split("+"))
 
 
 @dataclass(frozen=True)

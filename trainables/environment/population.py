@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,11 +64,16 @@ class Population:
 
 
 def training_population(families: Sequence[str], task: Task, level: str, count: int) -> Population:
-    """``count`` learners, as evenly of the families and of their architectures as the number allows."""
+    """``count`` learners, as evenly of the families and of their architectures as the number allows.
+
+    A family that is named several times has as many shares.
+    """
     architectures: list[NetworkLearner] = []
     counts: list[int] = []
-    for i, family in enumerate(families):
-        share = (count * (i + 1)) // len(families) - (count * i) // len(families)
+    named = 0
+    for family, times in Counter(families).items():
+        share = (count * (named + times)) // len(families) - (count * named) // len(families)
+        named += times
         among = learners(family, task, level)
         for j, architecture in enumerate(among):
             number = (share * (j + 1)) // len(among) - (share * j) // len(among)
