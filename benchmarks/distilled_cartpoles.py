@@ -55,8 +55,7 @@ def main() -> None:
             for size in args.sizes:
                 batch_size = LARGE if size == "large" else dimensions + 1
                 for seed in args.seeds:
-                    env = "CartPole-v1" if dimensions == 1 else f"CartPole{dimensions}D-v1"
-                    settings = {"env": env, "batch_size": batch_size, "seed": seed}
+                    settings = {"env": env_of(dimensions), "batch_size": batch_size, "seed": seed}
                     run, arrived_s = learn(settings)
                     found, distilled = judge(run.distilled(), run.task), run.distilled()
                     sizes = f"{dimensions:>3}{batch_size:>5}{seed:>6}"
@@ -66,6 +65,10 @@ def main() -> None:
                             args.out, f"cartpole_{dimensions}d_b{batch_size}", distilled, settings, run, found
                         )
                     run.close()
+
+
+def env_of(dimensions: int) -> str:
+    return "CartPole-v1" if dimensions == 1 else f"CartPole{dimensions}D-v1"
 
 
 def learn(settings: dict[str, Any]) -> tuple[PpmoRun, float]:
@@ -81,9 +84,9 @@ def learn(settings: dict[str, Any]) -> tuple[PpmoRun, float]:
     return run, arrived_s
 
 
-def judge(distilled: DistilledSet, task: Task, seed: int = 0) -> Returns:
+def judge(distilled: DistilledSet, task: Task, family: str = "same") -> Returns:
     """Fresh learners' returns."""
-    return validate(distilled, task, LEARNERS, EPISODES, seed=seed)
+    return validate(distilled, task, LEARNERS, EPISODES, family=family)
 
 
 def told(found: Returns) -> str:

@@ -15,7 +15,7 @@ from search_spaces.space import Space, SpaceContext, Suggests
 OUTER_LR = (2e-3, 5e-2)
 INNER_LR = (0.03, 3.0)
 CRITIC_LR = (5e-4, 2e-2)
-LEARNERS = (1, 2, 5, 10, 20, 50)
+LEARNERS = (1, 2, 5, 10, 20, 25, 50)
 MOST_CONVOLUTIONAL = 5
 LEARNER_LIVES = (1, 2, 5, 10)
 EPOCHS = (1, 6)
@@ -104,16 +104,19 @@ def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
 
 
 def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
-    vectors = context.actions is None
+    vectors = context.actions is None and not context.pictures
     simple = context.pictures or (context.actions is not None and context.actions <= FEW_ACTIONS)
     large = states >= MANY_STATES
-    wanted = (1 if large or context.pictures else 10) if simple else (10 if large or vectors else 50)
+    if simple:
+        learners, life = (1, 1) if large or context.pictures else (25, 10)
+    else:
+        learners, life = (10 if large or vectors else 50), 5
     point: dict[str, Any] = {
         "outer_lr": 1e-2,
         "inner_lr": 0.3,
         "critic_lr": 1e-2 if simple else 3e-3,
-        "learners": context.nearest_learners(wanted),
-        "learner_life": 1 if simple else 5,
+        "learners": context.nearest_learners(learners),
+        "learner_life": life,
         "epochs": 4 if simple or vectors else 2,
         "minibatch_size": 1024 if vectors else 512,
         "with_entropy": False,

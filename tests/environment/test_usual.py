@@ -42,6 +42,12 @@ def test_tasks_of_vectors_are_normalised() -> None:
     assert not parsed(env="Hopper-v5", normalise=False)["normalise"]
 
 
+def test_several_families_get_learners_each() -> None:
+    settings = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe+xe")
+    assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)
+    assert settings["iterations"] == parsed(env="CartPole2D-v1", batch_size=512)["iterations"]
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [

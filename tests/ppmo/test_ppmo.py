@@ -53,7 +53,7 @@ def states(run: PpmoRun) -> dict[str, torch.Tensor]:
 
 
 def test_two_states_teach_cart_pole_in_one_step(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
-    run = started(iterations=40, iterations_per_report=20, probe_learners=20)
+    run = started(iterations=40, iterations_per_report=20, probe_learners=20, learners=10, learner_life=1)
     scores = [run.step(), run.step()]
     assert run.done
     assert scores[1]["env_steps"] == 40 * 50 * 40
@@ -186,7 +186,7 @@ def test_a_set_that_is_not_finite_is_a_result(started: Callable[..., PpmoRun]) -
 @pytest.mark.slow
 @pytest.mark.parametrize(("runners", "learners"), [(2, 0), (0, 2)])
 def test_other_processes_hold_the_same_weights(runners: int, learners: int) -> None:
-    settings = EnvironmentConfig.parse({**TINY, "normalise": True})
+    settings = EnvironmentConfig.parse({**TINY, "learners": 10, "normalise": True})
     algorithm = algorithm_config(settings, runners, learners).build_algo()
     try:
         algorithm.train()

@@ -134,10 +134,10 @@ def test_good_points_cover_each_method(context: LatentContext) -> None:
 
 
 def test_learners_share_environments_evenly() -> None:
-    assert EnvironmentContext(num_envs=50).learners == (1, 2, 5, 10, 50)
+    assert EnvironmentContext(num_envs=50).learners == (1, 2, 5, 10, 25, 50)
     assert EnvironmentContext(num_envs=7).learners == (1,)
     assert EnvironmentContext(num_envs=7, families=2).learners == (7,)
-    assert EnvironmentContext(num_envs=100, families=6).learners == (10, 20, 50)
+    assert EnvironmentContext(num_envs=100, families=6).learners == (10, 20, 25, 50)
     assert EnvironmentContext(num_envs=50, pictures=True).learners == (1, 2, 5)
 
 

@@ -63,9 +63,9 @@ class OuterConfig:
     iterations: int = option(
         200, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
     )
-    learners: int = option(10, "fresh initialisations in each meta-iteration", at_least=1)
+    learners: int = option(25, "fresh initialisations in each meta-iteration", at_least=1)
     learner_life: int = option(
-        1, "meta-iterations in which a learner acts before a fresh one takes its place", at_least=1
+        10, "meta-iterations in which a learner acts before a fresh one takes its place", at_least=1
     )
     num_envs: int = option(50, "environments stepped side by side", at_least=1)
     rollout_steps: int = option(40, "steps of each environment in a meta-iteration", at_least=1)

@@ -13,8 +13,13 @@ MANY_STATES = 64
 """From so many states on, further initialisations cost more than they bring."""
 # Several axes need episodes of more learners, which live to see where they drift.
 _AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3}
+# Learners of several families must agree on what the set says: where observations are of like sizes, what
+# their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
+_FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 10, "normalise": True}
+_OF_A_FAMILY, _ENVS_EACH = 5, 3
 # Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time.
 _VECTORS = {
+    "learners": 10,
     "rollout_steps": 80,
     "minibatch_size": 1024,
     "critic_lr": 3e-3,
@@ -37,16 +42,20 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given.get("env", ""), str):
         return {}
     task = open_task(given.get("env", "CartPole-v1"))
-    usual: dict[str, Any] = {"batch_size": smallest_sensible(task)}
+    usual: dict[str, Any] = {"batch_size": smallest_sensible(task), "num_envs": 50, "learners": 25}
     dimensions = cartpole.dimensions_of(task.env_id)
     large = _number(given, "batch_size", usual["batch_size"]) >= MANY_STATES
-    if dimensions == 1:
-        usual |= {"learners": 1, "iterations": 120} if large else {"learners": 10}
-    elif dimensions is not None:
+    if dimensions == 1 and large:
+        usual |= {"learners": 1, "learner_life": 1, "iterations": 120}
+    elif dimensions is not None and dimensions > 1:
         usual |= {**_AXES, "learners": 5 if large else 50, "learner_life": 2 if large else 5}
         usual["iterations"] = (200 if large else 400) * dimensions
     elif not task.discrete:
         usual |= {**_VECTORS, "batch_size": STATES_FOR_VECTORS}
+    named = len(str(given.get("families", "same")).split("+"))
+    if named > 1:
+        learners = _OF_A_FAMILY * named
+        usual |= {**_FAMILIES, "learners": learners, "num_envs": _ENVS_EACH * learners}
     usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}
     return usual
 
@@ -58,7 +67,7 @@ def smallest_sensible(task: Task) -> int:
 
 def _shared_out(settings: Mapping[str, Any]) -> dict[str, int]:
     """Environments and learners near those wanted, so that each learner has as many environments."""
-    num_envs, learners = _number(settings, "num_envs", 50), _number(settings, "learners", 10)
+    num_envs, learners = _number(settings, "num_envs", 1), _number(settings, "learners", 1)
     return {
         "num_envs": learners * -(-num_envs // learners),
         "learners": next(n for n in range(min(learners, num_envs), 0, -1) if num_envs % n == 0),
