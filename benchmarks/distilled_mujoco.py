@@ -6,24 +6,23 @@ Version 4 of each task, as the stored sets are of it. One line a task: returns o
 PPO (50 episodes of one learner), and of 10 fresh learners in 3 episodes each after one step on the set (mean
 and standard error over learners, sampled actions); CPU seconds of learning, imports, Ray's start and judging
 left out; by how many standard errors of the difference the set is above the authors'; and its share of what
-plain PPO gains over untrained learners. With ``--out`` each set, its settings and its curve get a folder.
+plain PPO gains over untrained learners. With ``--out`` each set is written, with its JSON and learning curve.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
 
 import torch
+from example_sets import learn
 
-from trainables.environment.config import EnvironmentConfig
+from trainables.environment.choices import STATES_FOR_VECTORS as STATES
 from trainables.environment.tasks import MUJOCO
-from trainables.environment.validation import Returns, validate
+from trainables.environment.validation import Returns
 from trainables.ppmo.direct import DirectRun, direct_settings
-from trainables.ppmo.run import PpmoRun
-from tune_dd.environments.outputs import write_run
+from tune_dd.environments.curves import draw_curves
 from tune_dd.sweeps.ray_session import local_session
 
 LEARNERS, EPISODES, PPO_EPISODES = 10, 3, 50
@@ -57,7 +56,16 @@ def main() -> None:
     )
     with local_session(cpus=1):
         for name in args.tasks:
-            found, untrained, spent_s = distil(name, args.iterations, args.seed, args.out)
+            given = {} if args.iterations is None else {"iterations": args.iterations}
+            learned = learn({"env": f"{name}-v4", "seed": args.seed, **given})
+            found = learned.judge(LEARNERS, EPISODES)
+            untrained, spent_s = learned.run.untrained_return, learned.run.learning_cpu_s
+            if args.out:
+                learned.write(args.out, f"{name.lower()}_v4_b{STATES}", LEARNERS, EPISODES, found)
+                draw_curves(
+                    learned.curve, untrained, learned.run.task.env_id, args.out / f"{name.lower()}.png"
+                )
+            learned.run.close()
             direct = plain_ppo(name, spent_s, args.seed)
             authors, error = AUTHORS[name]
             above = (found.mean - authors) / math.hypot(found.sem, error)
@@ -67,25 +75,6 @@ def main() -> None:
                 f"{spent_s:>7.0f}{above:>7.1f}{share:>7.2f}",
                 flush=True,
             )
-
-
-def distil(name: str, iterations: int | None, seed: int, out: Path | None) -> tuple[Returns, float, float]:
-    """Returns of fresh learners, of untrained ones, and CPU seconds of learning."""
-    given = {"env": f"{name}-v4", "seed": seed, "probe_learners": LEARNERS, "iterations_per_report": 20}
-    if iterations is not None:
-        given["iterations"] = iterations
-    started = time.monotonic()
-    run = PpmoRun(EnvironmentConfig.parse(given))
-    curve = []
-    while not run.done:
-        scores = run.step()
-        curve.append({"iteration": run.iteration, "learning_cpu_s": run.learning_cpu_s, **scores})
-    if out:
-        write_run(out / name, run, curve, time.monotonic() - started)
-    found = validate(run.distilled(), run.task, LEARNERS, EPISODES, seed=seed)
-    untrained, spent_s = run.untrained_return, run.learning_cpu_s
-    run.close()
-    return found, untrained, spent_s
 
 
 def plain_ppo(name: str, cpu_s: float, seed: int) -> Returns:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from distilled_cartpoles import LARGE, env_of, judge, learn, told, write
+from distilled_cartpoles import EPISODES, LARGE, LEARNERS, env_of
+from example_sets import learn, told
 
 from trainables.environment.choices import FAMILIES
 from tune_dd.sweeps.ray_session import local_session
@@ -52,15 +53,15 @@ def one(
     settings: dict[str, Any] = {
         "env": env_of(dimensions), "batch_size": LARGE, "families": "+".join(named), "seed": seed
     }  # fmt: skip
-    run, _ = learn(settings)
-    distilled = run.distilled()
-    print(f"{dimensions}D, learned for {', '.join(families)} in {run.learning_cpu_s:.0f} CPU s", flush=True)
+    learned = learn(settings)
+    cpu_s = learned.run.learning_cpu_s
+    print(f"{dimensions}D, learned for {', '.join(families)} in {cpu_s:.0f} CPU s", flush=True)
     for family in judges:
-        print(f"  {family:<14} {told(judge(distilled, run.task, family=family))}", flush=True)
+        print(f"  {family:<14} {told(learned.judge(LEARNERS, EPISODES, family))}", flush=True)
     if out:
-        found = judge(distilled, run.task)
-        write(out, f"cartpole_{dimensions}d_b{LARGE}_families", distilled, settings, run, found)
-    run.close()
+        found = learned.judge(LEARNERS, EPISODES)
+        learned.write(out, f"cartpole_{dimensions}d_b{LARGE}_families", LEARNERS, EPISODES, found)
+    learned.run.close()
 
 
 if __name__ == "__main__":
