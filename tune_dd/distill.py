@@ -14,6 +14,7 @@ from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.runs.score_table import score_tables
+from tune_dd.sweeps.plurals import counted
 
 if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
     from tune_dd.runs.scored_sets import ScoredSet
@@ -29,6 +30,7 @@ def build_parser() -> FlagParser:
         "Distil one configuration: train or reuse the encoder, score the controls, learn prototypes, and "
         "write results/<name>/<dataset>/<backbone>/<run>/. For reinforcement-learning tasks see "
         "tune-dd distill environment --help.",
+        siblings=_siblings,
     )
     made.add_flag("--methods", str, "how to learn", default=("implicit",), many=True, choices=METHODS)
     made.add_flag("--name", str, "folder of runs that belong together", default="runs")
@@ -46,6 +48,12 @@ def build_parser() -> FlagParser:
     add_config(made, EncoderConfig, skip=["encoder_seed"])
     add_config(made, DistillConfig, skip=["method"])
     return made
+
+
+def _siblings() -> list[FlagParser]:
+    from tune_dd.environments import distill
+
+    return [distill.build_parser()]
 
 
 @main_guard
@@ -150,7 +158,7 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
         f"data      {data.dataset}, split {data.split_seed}",
         f"encoder   {encoder.backbone}, seed {encoder.encoder_seed}",
         f"distil    {', '.join(methods)}: {distill.m_per_class} per class, {distill.labels} labels, "
-        f"{distill.proto_steps_base} steps from {distill.init}, seed {distill.seed}",
+        f"{counted(distill.proto_steps_base, 'step')} from {distill.init}, seed {distill.seed}",
     ]
     if changed:
         lines.append("also      " + ", ".join(f"{key} {value}" for key, value in changed.items()))

@@ -28,7 +28,10 @@ _WORDS = {int: "a whole number", float: "a number", str: "text"}
 _EXAMPLES = {int: "10", float: "0.05"}
 _NEAR = 0.65
 """How much alike (see :mod:`difflib`) a flag must be to be suggested; both begin with dashes."""
+_VERY_NEAR = 0.9
+"""The same where the flag, as it was written, is one of a sibling command."""
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
+Siblings = Callable[[], Sequence["FlagParser"]]
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,15 @@ class Flags:
 
 
 class FlagParser(argparse.ArgumentParser):
-    """An argument parser that complains in one line and knows which flags were really given."""
+    """An argument parser that complains in one line and knows which flags were really given.
 
-    def __init__(self, prog: str, description: str) -> None:
+    Args:
+        prog: the whole command, "tune-dd search".
+        description: of it, for ``--help``.
+        siblings: makes the parsers of the commands that a flag unknown to this one may be meant for.
+    """
+
+    def __init__(self, prog: str, description: str, siblings: Siblings = tuple) -> None:
         super().__init__(
             prog=prog,
             description=description,
@@ -68,6 +77,7 @@ class FlagParser(argparse.ArgumentParser):
             r"^-(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|inf|nan)$"
         )
         self._defaults_by_name: dict[str, Any] = {}
+        self._siblings = siblings
 
     def add_flag(
         self,
@@ -153,10 +163,16 @@ class FlagParser(argparse.ArgumentParser):
         if not word.startswith("-"):
             return f"'{word}' is one word too many: see {self.prog} --help."
         flag = word.partition("=")[0]
-        known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-        close = difflib.get_close_matches(flag, known, n=1, cutoff=_NEAR)
-        remedy = f"did you mean {close[0]}?" if close else f"see {self.prog} --help."
+        elsewhere = [f"{other.prog} {flag}" for other in self._siblings() if flag in other.flag_names]
+        near = _VERY_NEAR if elsewhere else _NEAR
+        meant = difflib.get_close_matches(flag, self.flag_names, n=1, cutoff=near) + elsewhere
+        remedy = f"did you mean {', or '.join(meant)}?" if meant else f"see {self.prog} --help."
         return f"{flag} is not a flag of this command: {remedy}"
+
+    @property
+    def flag_names(self) -> list[str]:
+        """All that may be given, with their dashes."""
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
 
 
 class _CheckedStore(argparse.Action):
@@ -177,9 +193,9 @@ class _CheckedStore(argparse.Action):
         setattr(namespace, self.dest, self.convert(values) if one else tuple(map(self.convert, values)))
 
 
-def parser(prog: str, description: str) -> FlagParser:
-    """A parser for one verb; ``prog`` is the whole command, "tune-dd search"."""
-    return FlagParser(prog, description)
+def parser(prog: str, description: str, siblings: Siblings = tuple) -> FlagParser:
+    """A parser for one verb; arguments as of :class:`FlagParser`."""
+    return FlagParser(prog, description, siblings)
 
 
 def add_config(

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser(kind: type[SweepConfig] = LatentSweep) -> FlagParser:
     """The flags of ``tune-dd search``, or of ``tune-dd search environment``."""
-    flags = parser(kind.COMMAND, kind.DESCRIPTION)
+    others = [other for other in KINDS.values() if other is not kind]
+    flags = parser(kind.COMMAND, kind.DESCRIPTION, siblings=lambda: list(map(build_parser, others)))
     group = flags.add_argument_group("The sweep")
     for field in dataclasses.fields(kind):
         if field.name == "settings" or field.name in kind.WITHOUT_FLAG:

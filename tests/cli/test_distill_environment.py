@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
+from trainables.environment.config import EnvironmentConfig
 from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.tasks import open_task
+from tune_dd import distill
+from tune_dd.environments.distill import describe
+from tune_dd.environments.limits import check_target
 
 TINY = "--iterations 2 --iterations-per-report 1 --num-envs 10 --rollout-steps 20 --probe-learners 4".split()
 
@@ -46,6 +51,11 @@ def test_leaves_set_summary_and_curve(command: Command, tmp_path: Path) -> None:
         (["--env", "Hopper-v5", "--targets", "hard"], "its actions are vectors"),
         (["--env", "Pong", "--families", "same+random_hidden"], "cannot be of family 'random_hidden'"),
         (["--target-return", "inf"], "finite"),
+        (
+            ["--target-return", "501"],
+            "--target-return is 501 with --env CartPole-v1, but an episode gives 500",
+        ),
+        (["--m-per-class", "2"], "did you mean tune-dd distill --m-per-class?"),
         (["--inner-lr", "nan"], "finite"),
         (["--btch-size", "2"], "did you mean --batch-size"),
         (["--storage", "/proc/x"], "writable"),
@@ -57,3 +67,25 @@ def test_bad_input_is_one_line(command: Command, words: list[str], told: str, tm
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("env", "target"),
+    [("CartPole-v1", 500.0), ("CartPole12D-v1", None), ("Hopper-v5", 3_000.0), ("Pong", 21.0)],
+)
+def test_targets_that_may_be_reached_are_let_pass(env: str, target: float | None) -> None:
+    check_target(open_task(env), target)
+
+
+def test_a_flag_of_environments_leads_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        distill.main(["--env", "CartPole-v1"])
+    said = "--env is not a flag of this command: did you mean tune-dd distill environment --env?"
+    assert capsys.readouterr().err == f"tune-dd distill: {said}\n"
+
+
+def test_one_of_each_is_no_plural() -> None:
+    names = ("batch_size", "iterations", "num_envs", "rollout_steps", "learners")
+    said = describe(EnvironmentConfig.parse(dict.fromkeys(names, 1)), "CartPole-v1")
+    assert "1 state, " in said
+    assert "1 meta-iteration of 1 x 1 step with 1 learner each" in said

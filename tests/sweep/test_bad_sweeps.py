@@ -33,6 +33,8 @@ class Case:
 
 CASES = [
     Case("--methods implicit implicit", "--methods is implicit implicit.*each value once"),
+    Case("--env CartPole-v1", "--env is not a flag.*did you mean tune-dd search environment --env\\?$"),
+    Case("--batch-sizes=2", "did you mean --batch-size, or tune-dd search environment --batch-sizes\\?$"),
     Case("--space latnt", "--space is 'latnt'.*did you mean 'latent'"),
     Case("--proto-rl-lrs 0.1", "--proto-rl-lrs is not a flag of this command: see tune-dd search --help"),
     Case("--searcher grid --warm-start old", "--warm-start is old with --searcher grid"),
@@ -60,7 +62,13 @@ ENVIRONMENT_CASES = [
     Case("environment --batch-sizes 2 2", "--batch-sizes is 2 2.*each value once"),
     Case("environment --batch-size 2", "--batch-size is not a flag.*did you mean --batch-sizes"),
     Case("environment --gpus-per-trial 1", "--gpus-per-trial is not a flag"),
+    Case("environment --datasets digits", "--datasets is not .*did you mean tune-dd search --datasets\\?$"),
     Case("environment --prototypes 2", "--prototypes is not a flag"),
+    Case("environment --target-return 501", "--target-return is 501 with --env CartPole-v1.*500 at most"),
+    Case(
+        "environment --env Hopper-v5 CartPole2D-v1 --space smallest_batch --target-return 500.5",
+        "--target-return is 500.5 with --env CartPole2D-v1.*give 500 or less",
+    ),
     Case("environment --seeds -1", "--seeds is -1.*at least 0"),
     Case("environment --space latent", "--space is 'latent'.*not known"),
     Case("environment --space smallest_batch", "without --target-return.*name it"),

@@ -72,7 +72,8 @@ def test_summary_holds_every_trial_and_the_controls(first: tuple[Path, str]) -> 
 
 def test_a_trial_leaves_set_summary_and_curve(first: tuple[Path, str]) -> None:
     folder, _ = first
-    for trial in sweeps.summary(folder)["trials"]:
+    summary = sweeps.summary(folder)
+    for trial in summary["trials"]:
         place = folder / trial["run"]
         assert place.relative_to(folder).parts[:2] == ("CartPole-v1", "mlp")
         curve = list(csv.DictReader((place / "learning_curve.csv").open()))
@@ -83,7 +84,8 @@ def test_a_trial_leaves_set_summary_and_curve(first: tuple[Path, str]) -> None:
         assert tuple(distilled.x.shape) == (2, 4)
         assert float(distilled.inner_lr) == pytest.approx(trial["scores"]["inner_lr"])
         content = json.loads((place / "experiment_summary.json").read_text())
-        assert content["untrained_return"] > 0
+        control = summary["cells"][0]["controls"]["untrained"]
+        assert content["untrained_return"] == control["probe_return"]
         assert EnvironmentConfig.parse(content["config"]).flat() == trial["config"]
 
 
@@ -120,7 +122,7 @@ def test_interrupted_it_goes_on_and_reproduces(
     ]
     (copied / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in kept))
     said = resume(copied)
-    assert "resumed: 1 trials have ended, 1 go on from a checkpoint, 1 start" in said
+    assert "resumed: 1 trial has ended, 1 goes on from a checkpoint, 1 starts" in said
     sweeps.check_each_trial_once(copied, TRIALS)
     restored = {trial["trial_id"]: trial["restored"] for trial in sweeps.summary(copied)["trials"]}
     assert restored == {"00000": 0, "00001": 1, "00002": 0}
@@ -179,6 +181,8 @@ def test_plain_search_resumes_any_kind(
     assert "--prototypes is 3 with --resume" in capsys.readouterr().err
     assert search.main(["--warm-start", "first"]) == 2
     assert "use tune-dd search environment --warm-start first" in capsys.readouterr().err
+    assert search.main(["environment", "--warm-start", "first", "--dry-run"]) == 0
+    assert "warm start: 3 of 3 trials of first are known" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(first: tuple[Path, str], copied: Path) -> None:

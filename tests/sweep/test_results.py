@@ -12,6 +12,8 @@ from trainables.errors import InputError
 from tune_dd.sweeps.finished import no_scores, read_summary
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
+from tune_dd.sweeps.live_display import progress_line
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking, summarise, write_sweep
 from tune_dd.sweeps.runner import SweepOutcome
 from tune_dd.sweeps.sessions import first_session
@@ -66,13 +68,21 @@ def test_trials_on_features_are_ranked_without_a_round_trip() -> None:
 
 def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, {"0": trial("0", None, 0.5)})
-    assert "no trial that ended with a score (1 unfinished ones have scores so far)" in str(
+    assert "no trial that ended with a score (1 unfinished one has scores so far)" in str(
         no_scores(summary, "evaluate")
     )
     screen = io.StringIO()
     print_summary(CONFIG.open(), summary, screen)
     assert "no trial has ended with a score" in screen.getvalue()
+    assert "unfinished, after 1 iteration\n" in screen.getvalue()
     assert "50.0%" in screen.getvalue()
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 trials"), (1, "1 trial"), (2, "2 trials")])
+def test_numbers_go_with_their_words(number: int, words: str, tmp_path: Path) -> None:
+    assert counted(number, "trial") == words
+    assert [counted(share, "GPU") for share in (0.5, 1.0, 2.0)] == ["0.5 GPUs", "1 GPU", "2 GPUs"]
+    assert progress_line(CONFIG, [], str, number, None, workers=1).startswith(f"0 of {words}, ")
 
 
 @pytest.mark.parametrize("status", ["completed", None, "failed"])

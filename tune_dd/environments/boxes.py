@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from trainables.whole_files import whole_file
-from tune_dd.environments.validation_rows import Row, steps_words
+from tune_dd.environments.validation_rows import Row
+from tune_dd.sweeps.plurals import counted
 
 _COLOURS = {"sampled": "#2a78b8", "greedy": "#e08a2c"}
 _UNTRAINED_COLOUR = "#8a8a8a"
@@ -30,7 +31,7 @@ def draw_boxes(path: Path, rows: Sequence[Row], title: str) -> None:
     groups: dict[str, list[Row]] = {}
     several = len({row.inner_steps for row in rows if row.inner_steps}) > 1
     for row in rows:
-        steps = f"\n{steps_words(row.inner_steps)}" if several and row.inner_steps else ""
+        steps = f"\n{counted(row.inner_steps, 'step')}" if several and row.inner_steps else ""
         groups.setdefault(row.name + steps, []).append(row)
     height = 1.5 + _ROW_INCHES * (len(rows) + _GAP * len(groups))
     figure = Figure(figsize=(8, height), dpi=150, facecolor="white", layout="constrained")

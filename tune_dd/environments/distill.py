@@ -16,10 +16,12 @@ from trainables.environment.config import (
     SetConfig,
     task_of,
 )
+from tune_dd.environments.limits import check_target
 from tune_dd.environments.places import place_of
 from tune_dd.flags import FlagParser, add_config, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.sweeps.live_display import clock
+from tune_dd.sweeps.plurals import counted
 
 if TYPE_CHECKING:  # Ray takes seconds to import: only once the flags are known to be good
     from trainables.ppmo.run import PpmoRun
@@ -32,6 +34,7 @@ def build_parser() -> FlagParser:
         "Distil a reinforcement-learning task into one batch, and write "
         "results/<name>/<task>/<network>/<run>/. Settings that are left out suit the task; the defaults "
         "below are those of CartPole-v1.",
+        siblings=_siblings,
     )
     made.add_flag("--name", str, "folder of runs that belong together", default="runs")
     made.add_flag("--run-name", str, "this run's folder (default: batch size and seed)")
@@ -41,12 +44,19 @@ def build_parser() -> FlagParser:
     return made
 
 
+def _siblings() -> list[FlagParser]:
+    from tune_dd import distill  # which imports this module
+
+    return [distill.build_parser()]
+
+
 def distill_environment(argv: Sequence[str]) -> int:
     """Run one distillation; returns the exit code."""
     flags = build_parser().parse(argv)
     settings = EnvironmentConfig.parse(flags.given_for(*PARTS))
 
     task = task_of(settings.distilled)
+    check_target(task, settings.probe.target_return)
     name = flags["run_name"] or f"b{settings.distilled.batch_size}-s{settings.outer.seed}"
     folder = run_path(Path(flags["storage"]), flags["name"], *place_of(task), name)
     refuse_existing(folder)
@@ -113,9 +123,10 @@ def describe(settings: EnvironmentConfig, env_id: str) -> str:
     changed = {k: v for k, v in settings.flat().items() if v != default[k] and k not in told}
     lines = [
         f"task      {env_id}",
-        f"set       {distilled.batch_size} states, {distilled.targets} targets",
-        f"learn     {outer.iterations} meta-iterations of {outer.num_envs} x {outer.rollout_steps} steps "
-        f"with {outer.learners} learners each, seed {outer.seed}",
+        f"set       {counted(distilled.batch_size, 'state')}, {distilled.targets} targets",
+        f"learn     {counted(outer.iterations, 'meta-iteration')} of {outer.num_envs} x "
+        f"{counted(outer.rollout_steps, 'step')} with {counted(outer.learners, 'learner')} each, "
+        f"seed {outer.seed}",
     ]
     if changed:
         lines.append("also      " + ", ".join(f"{key} {value}" for key, value in changed.items()))

@@ -24,7 +24,8 @@ from trainables.errors import InputError
 from trainables.seeds import derive_seed
 from trainables.whole_files import whole_file
 from tune_dd.environments.cart_picture import draw_carts
-from tune_dd.environments.validation_rows import Row, steps_words
+from tune_dd.environments.validation_rows import Row
+from tune_dd.sweeps.plurals import counted
 
 MOST_FRAMES = 300
 """A longer episode is shown with every second frame left out, until it is shorter."""
@@ -91,9 +92,8 @@ def film_learners(
         )
         take.final_return = float(returns[0, 0])
         takes.append(take)
-    heading = (
-        f"{task.env_id}, {row.family} learners, {row.mode}, {steps_words(row.inner_steps)} on {set_name}"
-    )
+    steps = counted(row.inner_steps, "step")
+    heading = f"{task.env_id}, {row.family} learners, {row.mode}, {steps} on {set_name}"
     _write(path, _side_by_side(takes, heading), takes[0].frame_ms)
 
 

@@ -14,6 +14,7 @@ from trainables.environment.validation import Returns
 from tune_dd.flags import Flags
 from tune_dd.runs.folder import versions
 from tune_dd.runs.score_table import aligned
+from tune_dd.sweeps.plurals import counted
 
 SCHEMA = 1
 """Raised when a reader of the former version would misread the file."""
@@ -42,13 +43,8 @@ class Row:
         return self.family if self.inner_steps else UNTRAINED
 
     def __str__(self) -> str:
-        steps = f", {steps_words(self.inner_steps)}" if self.inner_steps else ""
+        steps = f", {counted(self.inner_steps, 'step')}" if self.inner_steps else ""
         return f"{self.name}, {self.mode}{steps}: {self.returns.mean:,.1f}"
-
-
-def steps_words(number: int) -> str:
-    """``1 step``, ``3 steps``."""
-    return f"{number} step{'s' * (number != 1)}"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -12,9 +12,11 @@ from search_spaces.outline import outline
 from trainables.seeds import derive_seed
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.preflight import Plan, check_sweep
-from tune_dd.sweeps.proposals import Proposals, fixed_list
+from tune_dd.sweeps.proposals import STARTUP_TRIALS, Proposals, fixed_list
 from tune_dd.sweeps.settings import Cell, SweepConfig
+from tune_dd.sweeps.warm_start import warm_start
 
 SAMPLES = 5
 # On two cores, from benchmarks/sweep_overhead.py: what starting costs.
@@ -31,13 +33,16 @@ def dry_run(config: SweepConfig) -> None:
     """
     with config.open().looking_only() as kind:
         plan = check_sweep(kind, resume=False, report=print, fetch=False)
-        _print_plan(kind, plan)
+        proposals = Proposals(config)
+        print(f"sweep {config.name}, not started (--dry-run)")
+        if config.warm_start is not None:
+            print(warm_start(config, config.warm_start, proposals, kind.known_facts(print)))
+        print()
+        _print_plan(config, plan)
+        _print_costs(kind, plan, proposals)
 
 
-def _print_plan(kind: Kind[Any], plan: Plan) -> None:
-    config: SweepConfig = kind.config
-    total = Proposals(config).total
-    print(f"sweep {config.name}, not started (--dry-run)\n")
+def _print_plan(config: SweepConfig, plan: Plan) -> None:
     shown = []
     for cell in config.cells:
         where = config.context(cell).where
@@ -48,11 +53,11 @@ def _print_plan(kind: Kind[Any], plan: Plan) -> None:
     for cell in config.cells:
         print(f"  {cell}")
     _print_samples(config)
-    fitted = f"{config.cpus_per_trial} CPU" + ("s" if config.cpus_per_trial > 1 else "")
+    fitted = counted(config.cpus_per_trial, "CPU")
     if config.gpus_per_trial:
-        fitted += f" and {config.gpus_per_trial:g} GPU"
-    print(f"\nresources\n  {plan.workers} trials at a time with {fitted} each, of {plan.available.cpus} CPUs")
-    _print_costs(kind, plan, total)
+        fitted += f" and {counted(config.gpus_per_trial, 'GPU')}"
+    at_a_time, there_are = counted(plan.workers, "trial"), counted(plan.available.cpus, "CPU")
+    print(f"\nresources\n  {at_a_time} at a time with {fitted} each, of {there_are}")
 
 
 def _print_space(config: SweepConfig, cell: Cell) -> None:
@@ -74,7 +79,8 @@ def _print_space(config: SweepConfig, cell: Cell) -> None:
 def _print_samples(config: SweepConfig) -> None:
     if config.searcher == "grid":
         listed = fixed_list(config)
-        print(f"\nthe first {min(SAMPLES, len(listed))} of the grid's {len(listed)} configurations")
+        shown = min(SAMPLES, len(listed))
+        print(f"\nthe first {shown} of the grid's {counted(len(listed), 'configuration')}")
         for proposal in listed[:SAMPLES]:
             context = config.context(proposal.cell)
             settings = config.space_of_choice.suggest(FixedTrial(proposal.params), context)
@@ -82,7 +88,8 @@ def _print_samples(config: SweepConfig) -> None:
         return
     cell = config.cells[0]
     points = config.space_of_choice.good_points(config.context(cell))
-    print(f"\neach cell tries its {len(points)} known good points first; then for example")
+    known = counted(len(points), "known good point")
+    print(f"\neach cell tries its {known} first; then for example")
     sampler = optuna.samplers.RandomSampler(seed=derive_seed(config.seed, "dry run") % 2**32)
     studies = {cell: optuna.create_study(sampler=sampler) for cell in config.cells}
     for number in range(SAMPLES):
@@ -99,13 +106,29 @@ def _words(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _print_costs(kind: Kind[Any], plan: Plan, total: int) -> None:
+def _print_costs(kind: Kind[Any], plan: Plan, proposals: Proposals) -> None:
     config: SweepConfig = kind.config
     print("\ncosts")
     for line in kind.preparations():
         print(f"  {line}")
-    per_trial = sum(map(kind.trial_s, config.cells)) / len(config.cells)
-    seconds = START_S + total * per_trial / plan.workers
+    priced = [kind.trial_s(settings) for settings in _first_settings(config, proposals)]
+    per_trial = sum(priced) / len(priced)
+    seconds = START_S + proposals.total * per_trial / plan.workers
     if config.time_budget_s is not None:
         seconds = min(seconds, START_S + config.time_budget_s)
-    print(f"  {total} trials of roughly {per_trial:.0f} s: about {clock(seconds)} on {plan.workers} workers")
+    print(
+        f"  {counted(proposals.total, 'trial')} of roughly {per_trial:.0f} s: about {clock(seconds)} on "
+        f"{counted(plan.workers, 'worker')}, an estimate"
+        + (" (trials that are stopped early take less)" if config.early_stopping else "")
+    )
+
+
+def _first_settings(config: SweepConfig, proposals: Proposals) -> Iterator[Mapping[str, Any]]:
+    """Of as many trials as are proposed before models of results take over: good points, then chance."""
+    number = proposals.total
+    if config.searcher != "grid":
+        number = min(number, STARTUP_TRIALS * len(config.cells))
+    for place in range(number):
+        proposal = proposals.propose(place, str(place))
+        assert proposal is not None  # there are so many
+        yield proposal.settings

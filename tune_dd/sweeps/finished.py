@@ -98,7 +98,8 @@ def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], S
 def no_scores(summary: Summary, purpose: str) -> InputError:
     """What to say of a sweep in which no trial ended with a score."""
     reported = sum(len(cell["under_way"]) for cell in summary["cells"])
-    so_far = f" ({reported} unfinished ones have scores so far)" if reported else ""
+    have = "one has" if reported == 1 else "ones have"
+    so_far = f" ({reported} unfinished {have} scores so far)" if reported else ""
     return InputError(
         f"the sweep {summary['name']} has no trial that ended with a score{so_far}",
         f"there must be one to {purpose}",

@@ -85,6 +85,10 @@ class Kind(ABC, Generic[Config]):
         return contextlib.nullcontext(self)
 
     @abstractmethod
+    def known_facts(self, report: Report) -> Mapping[str, Mapping[str, Any]]:
+        """As much of :attr:`facts` as can be told before :meth:`prepare`, the keys at least."""
+
+    @abstractmethod
     def prepare(self, report: Report) -> None:
         """Have what trials learn from, and know its facts.
 
@@ -170,5 +174,5 @@ class Kind(ABC, Generic[Config]):
         """What :meth:`prepare` will have to do, a line each."""
 
     @abstractmethod
-    def trial_s(self, cell: Cell) -> float:
-        """Roughly, how many seconds a trial takes on one CPU."""
+    def trial_s(self, settings: Mapping[str, Any]) -> float:
+        """Roughly, how many seconds a trial with these settings, all of its, takes on one CPU."""

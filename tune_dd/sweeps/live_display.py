@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking
 from tune_dd.sweeps.settings import SweepConfig
 
@@ -81,7 +82,7 @@ def progress_line(
     """
     records = list(records)
     ended = Counter(record.status for record in records if record.status is not None)
-    parts = [f"{ended.total()} of {total} trials"]
+    parts = [f"{ended.total()} of {counted(total, 'trial')}"]
     for status, words in (
         ("completed", "complete"),
         ("stopped_early", "stopped early"),

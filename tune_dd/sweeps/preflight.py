@@ -10,6 +10,7 @@ from typing import Any
 from trainables.errors import InputError
 from tune_dd.runs.folder import check_writable
 from tune_dd.sweeps.kind import Kind, Report
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.ray_session import Resources, resources
 from tune_dd.sweeps.results import SWEEP_FILE, check_kind, read_sweep, sweep_around, sweep_path
 from tune_dd.sweeps.settings import SweepConfig
@@ -102,19 +103,19 @@ def trials_at_a_time(config: SweepConfig, available: Resources) -> int:
     if not most:
         raise InputError(
             f"--cpus-per-trial is {config.cpus_per_trial}",
-            f"there are {available.cpus} CPUs",
-            f"give {available.cpus} or fewer",
+            f"there {'is' if available.cpus == 1 else 'are'} {counted(available.cpus, 'CPU')}",
+            f"give {available.cpus} or fewer" if available.cpus > 1 else "leave it out",
         )
     if config.gpus_per_trial:
         most = min(most, _trials_on_gpus(config.gpus_per_trial, available.gpus))
     if config.max_concurrent is not None and config.max_concurrent > most:
         raise InputError(
             f"--max-concurrent is {config.max_concurrent}",
-            f"{most} trials of {config.cpus_per_trial} CPUs"
-            + (f" and {config.gpus_per_trial:g} GPUs" if config.gpus_per_trial else "")
-            + f" fit into {available.cpus} CPUs"
-            + (f" and {available.gpus} GPUs" if config.gpus_per_trial else ""),
-            f"give {most} or fewer",
+            f"{counted(most, 'trial')} of {counted(config.cpus_per_trial, 'CPU')}"
+            + (f" and {counted(config.gpus_per_trial, 'GPU')}" if config.gpus_per_trial else "")
+            + f" fit{'s' * (most == 1)} into {counted(available.cpus, 'CPU')}"
+            + (f" and {counted(available.gpus, 'GPU')}" if config.gpus_per_trial else ""),
+            f"give {most} or fewer" if most > 1 else "leave it out",
         )
     return config.max_concurrent or most
 
@@ -123,7 +124,7 @@ def _trials_on_gpus(share: float, gpus: int) -> int:
     if share > gpus:
         raise InputError(
             f"--gpus-per-trial is {share:g}",
-            f"there are {gpus} GPUs",
+            f"there {'is' if gpus == 1 else 'are'} {counted(gpus, 'GPU')}",
             f"give {gpus} or less" if gpus else "leave it out",
         )
     parts = round(share * GPU_PARTS)

@@ -17,6 +17,7 @@ from tune_dd.runs.folder import read_json, write_json
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.preflight import Plan, check_place, check_sweep
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.recorder import SweepRecorder, is_disk_full
@@ -24,6 +25,7 @@ from tune_dd.sweeps.results import (
     EVALUATION_FILE,
     SWEEP_SUMMARY_FILE,
     read_sweep,
+    run_folder,
     summarise,
     write_sweep,
 )
@@ -124,17 +126,26 @@ class _Sweep:
         return SweepOutcome(folder, state, summary, self.kind)
 
     def _introduce(self) -> None:
-        cells = len(self.config.cells)
+        trials, cells = counted(self.proposals.total, "trial"), counted(len(self.config.cells), "cell")
         self.display.say(
-            f"sweep {self.plan.folder.name}: {self.proposals.total} trials in {cells} "
-            f"{'cell' if cells == 1 else 'cells'}, {self.plan.workers} at a time, in {self.plan.folder}"
+            f"sweep {self.plan.folder.name}: {trials} in {cells}, {self.plan.workers} at a time, "
+            f"in {self.plan.folder}"
         )
         if self.resume:
             ended, going_on = self._ended(), self._going_on()
+            starting = self.proposals.total - ended - going_on
             self.display.say(
-                f"resumed: {ended} trials have ended, {going_on} go on from a checkpoint, "
-                f"{self.proposals.total - ended - going_on} start"
+                f"resumed: {counted(ended, 'trial')} {'has' if ended == 1 else 'have'} ended, "
+                f"{going_on} go{'es' * (going_on == 1)} on from a checkpoint, "
+                f"{starting} start{'s' * (starting == 1)}"
             )
+            gone = self._without_folder()
+            if gone:
+                lack = "lacks its result folder" if len(gone) == 1 else "lack their result folders"
+                self.display.say(
+                    f"warning: {counted(len(gone), 'ended trial')} {lack}, the first {gone[0]}; "
+                    "scores stay on record, and nothing is run again for them"
+                )
             changed = differing(all_versions(self.ran))
             if changed:
                 words = ", ".join(f"{name} {' and '.join(found)}" for name, found in changed.items())
@@ -150,6 +161,16 @@ class _Sweep:
             and (self.plan.folder / record.checkpoint).exists()
             for record in self.journal.records.values()
         )
+
+    def _without_folder(self) -> list[Path]:
+        """Folders that trials had as they ended, relative to the sweep's, and that somebody removed."""
+        folder = self.plan.folder
+        found = [
+            run_folder(self.kind, folder, record)
+            for record in self.journal.records.values()
+            if record.status is not None
+        ]
+        return [path.relative_to(folder) for path in found if not path.exists()]
 
     @contextlib.contextmanager
     def _clocked(self, what: str) -> Iterator[None]:

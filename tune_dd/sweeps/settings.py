@@ -129,7 +129,8 @@ class SweepConfig(ABC):
     seed: int = option(0, "seed of the searcher", at_least=0)
     warm_start: str | None = option(
         None,
-        "an earlier sweep in the same storage: its settings hold unless given, its trials are known",
+        "an earlier sweep in the same storage: its settings hold unless given, but for --num-trials and "
+        "--time-budget-s; its trials are known",
         metavar="NAME",
     )
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from tune_dd.runs.score_table import aligned
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.runner import SweepOutcome
 
 SHOWN_PER_CELL = 3
@@ -25,14 +26,14 @@ def print_outcome(outcome: SweepOutcome) -> int:
     """
     folder, summary = outcome.folder, outcome.summary
     resume = f"{outcome.kind.config.COMMAND} --resume --name {folder.name}" + _storage_words(outcome)
-    done = sum(trial["status"] != "unfinished" for trial in summary["trials"])
+    done = counted(sum(trial["status"] != "unfinished" for trial in summary["trials"]), "trial")
     if outcome.state == "disk full":
-        line = f"the disk of {folder} is full after {done} trials: make room, then go on with {resume}"
+        line = f"the disk of {folder} is full after {done}: make room, then go on with {resume}"
         print(f"tune-dd search: {line}", file=sys.stderr)
     elif outcome.state == "interrupted":
-        print(f"tune-dd search: interrupted after {done} trials: go on with {resume}", file=sys.stderr)
+        print(f"tune-dd search: interrupted after {done}: go on with {resume}", file=sys.stderr)
     elif outcome.state == "Ray died":
-        print(f"tune-dd search: Ray's node died after {done} trials: go on with {resume}", file=sys.stderr)
+        print(f"tune-dd search: Ray's node died after {done}: go on with {resume}", file=sys.stderr)
     else:
         print_summary(outcome.kind, summary, sys.stdout)
         if outcome.state != "finished":
@@ -53,7 +54,7 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
             trial = trials[trial_id]
             note = "" if trial["status"] == "completed" else trial["status"].replace("_", " ")
             if trial["status"] == "unfinished":
-                note += f", after {trial['iterations']} iterations"
+                note += f", after {counted(trial['iterations'], 'iteration')}"
             scores = {**trial["scores"], "cpu_s": trial["cpu_s"]}
             rows.append([trial_id, *kind.row(cell, kind.trial_name(trial["config"]), scores), note])
         controls = [

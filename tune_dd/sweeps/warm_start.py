@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tune_dd.sweeps.journal import JOURNAL_FILE, read_records
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.proposals import MismatchError, Proposals
 from tune_dd.sweeps.results import read_sweep, sweep_path
 from tune_dd.sweeps.settings import SweepConfig
@@ -50,7 +51,8 @@ def warm_start(
                 known += 1
             except MismatchError as error:
                 reasons[str(error)] += 1
-    line = f"warm start: {known} of {len(records)} trials of {old} are known to the searcher"
+    of_all = f"{known} of {counted(len(records), 'trial')} of {old}"
+    line = f"warm start: {of_all} {'is' if known == 1 else 'are'} known to the searcher"
     if reasons:
         line += "; not: " + ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
     return line

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
+from trainables.environment.config import EnvironmentConfig
 from trainables.environment.rollouts import MOST_STEPS
-from trainables.environment.tasks import Task
+from trainables.environment.tasks import Task, open_task
 from trainables.environment.validation import untrained
 from trainables.seeds import derive_seed
 
 
-def control_returns(task: Task, learners: int, episodes: int) -> dict[str, dict[str, float]]:
+def control_returns(settings: EnvironmentConfig) -> dict[str, dict[str, float]]:
     """Scores of untrained learners and of random actions, by name.
 
-    Args:
-        learners, episodes: of a probe; there are as many episodes of random actions.
+    There are as many of each as in a probe. The untrained ones are those that each trial with these settings
+    begins with (see :class:`~trainables.ppmo.run.PpmoRun`): other ones would differ by luck alone.
     """
-    fresh = untrained(task, learners, episodes, seed=derive_seed(0, "controls"))
-    drawn = random_returns(task, learners * episodes, derive_seed(0, "random actions"))
+    task, probe = open_task(settings.distilled.env), settings.probe
+    learners, episodes = probe.probe_learners, probe.probe_episodes
+    fresh = untrained(task, learners, episodes, derive_seed(settings.outer.seed, "untrained"))
+    mean, error = _random_actions(task, learners * episodes)
     return {
         "untrained": {"probe_return": fresh.mean, "probe_return_sem": fresh.sem},
-        "random actions": {
-            "probe_return": float(drawn.mean()),
-            "probe_return_sem": float(drawn.std(ddof=1)) / math.sqrt(len(drawn)),
-        },
+        "random actions": {"probe_return": mean, "probe_return_sem": error},
     }
+
+
+@functools.cache
+def _random_actions(task: Task, episodes: int) -> tuple[float, float]:
+    """Mean return and its standard error; the same for all seeds."""
+    drawn = random_returns(task, episodes, derive_seed(0, "random actions"))
+    return float(drawn.mean()), float(drawn.std(ddof=1)) / math.sqrt(len(drawn))
 
 
 def random_returns(task: Task, episodes: int, seed: int) -> np.ndarray:

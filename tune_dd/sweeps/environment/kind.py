@@ -27,18 +27,18 @@ from trainables.tensor_files import load_tensors
 from tune_dd.environments.outputs import write_curve, write_summary
 from tune_dd.environments.places import place_of
 from tune_dd.sweeps.environment.controls import control_returns
+from tune_dd.sweeps.environment.costs import distillation_s, simulated_s
 from tune_dd.sweeps.environment.settings import COMPACTNESS, EnvironmentCell, EnvironmentSweep
 from tune_dd.sweeps.environment.task_facts import task_facts
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.ray_session import local_session
 from tune_dd.sweeps.results import lasting
 from tune_dd.sweeps.settings import Cell
 
-# On two cores: starting and judging a trial, and environment steps of cart-poles sampled and learned from on
-# one CPU. Games take many times as long.
-START_S = 6.0
-STEPS_PER_S = 8_000
+# On two cores: starting a trial in a worker that has run one before.
+START_S = 1.0
 
 
 class EnvironmentKind(Kind[EnvironmentSweep]):
@@ -51,6 +51,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
     def __init__(self, config: EnvironmentSweep) -> None:
         super().__init__(config)
         self._controls: dict[str, dict[str, dict[str, float]]] = {}
+        self._step_s: dict[str, float] = {}
 
     @property
     def trainable(self) -> type[EnvironmentDistillation]:
@@ -64,8 +65,10 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
         return EnvironmentConfig.parse(self.config.trial_settings(cell, self.config.example(cell)))
 
     def prepare(self, report: Report) -> None:
-        for cell in self.config.cells:
-            self.facts[cell.source] = task_facts(open_task(cell.env))
+        self.facts |= self.known_facts(report)
+
+    def known_facts(self, report: Report) -> Mapping[str, Mapping[str, Any]]:
+        return {cell.source: task_facts(open_task(cell.env)) for cell in self.config.cells}
 
     def check_checkpoint(self, checkpoint: Path) -> None:
         load_distilled_set(checkpoint / SET_FILE)
@@ -98,11 +101,9 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
         )
 
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
-        if cell.source not in self._controls:
-            probe = self._parsed(cell).probe
-            task = open_task(cell.source)
-            self._controls[cell.source] = control_returns(task, probe.probe_learners, probe.probe_episodes)
-        return self._controls[cell.source]
+        if cell.group not in self._controls:
+            self._controls[cell.group] = control_returns(self._parsed(cell))
+        return self._controls[cell.group]
 
     def rerun(self, settings: Mapping[str, Any], iterations: int, report: Report) -> Rerun:
         parsed = EnvironmentConfig.parse(settings)
@@ -166,11 +167,18 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
         return {}
 
     def preparations(self) -> Sequence[str]:
-        return [f"task {env}" for env in dict.fromkeys(cell.env for cell in self.config.cells)]
+        tasks = dict.fromkeys(cell.env for cell in self.config.cells)
+        return [f"task {env}: simulates {1 / self._simulated_s(env):,.0f} steps a CPU s" for env in tasks]
 
-    def trial_s(self, cell: Cell) -> float:
-        outer = self._parsed(cell).outer
-        return START_S + outer.iterations * outer.num_envs * outer.rollout_steps / STEPS_PER_S
+    def trial_s(self, settings: Mapping[str, Any]) -> float:
+        parsed = EnvironmentConfig.parse(settings)
+        env = parsed.distilled.env
+        return START_S + distillation_s(parsed, open_task(env), self._simulated_s(env))
+
+    def _simulated_s(self, env: str) -> float:
+        if env not in self._step_s:
+            self._step_s[env] = simulated_s(open_task(env))
+        return self._step_s[env]
 
 
 def _untrained_return(checkpoint: Path) -> float | None:
@@ -208,5 +216,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _states(settings: Mapping[str, Any]) -> str:
-    states = settings["batch_size"]
-    return f"{states} state{'s' * (states != 1)}"
+    return counted(settings["batch_size"], "state")

@@ -12,6 +12,8 @@ from trainables.environment.choices import STATES_FOR_VECTORS
 from trainables.environment.config import PARTS, EnvironmentConfig, SetConfig
 from trainables.errors import InputError
 from trainables.schema import from_flat, option
+from tune_dd.environments.limits import check_target
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.settings import Cell, SweepConfig, many
 
 if TYPE_CHECKING:  # gymnasium takes a while to import: only once the flags are known to be good
@@ -130,10 +132,12 @@ class EnvironmentSweep(SweepConfig):
             )
         if self.gpus_per_trial:
             raise InputError(
-                f"the sweep gives {self.gpus_per_trial:g} GPUs to a trial",
+                f"the sweep gives {counted(self.gpus_per_trial, 'GPU')} to a trial",
                 "environments are distilled on CPUs in this version",
                 "leave it out",
             )
+        for env in self.env:
+            check_target(_opened(env), self.settings.get("target_return"))
         names = [_opened(env).env_id for env in self.env]
         if len(set(names)) < len(names):
             raise InputError(

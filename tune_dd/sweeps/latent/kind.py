@@ -29,6 +29,7 @@ from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
 from tune_dd.sweeps.latent.preflight import check_data
 from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import lasting
 from tune_dd.sweeps.settings import Cell
 
@@ -87,6 +88,14 @@ class LatentKind(Kind[LatentSweep]):
                     shown.parent.mkdir(exist_ok=True)
                     shown.symlink_to(entry)
             yield type(self)(self.config, Path(view))
+
+    def known_facts(self, report: Report) -> Mapping[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for cell in self.config.cells:
+            if cell.source not in found:
+                parsed = self._parsed(cell)
+                found[cell.source] = {"key": cached_key(parsed.data, parsed.encoder, self.cache, report)}
+        return found
 
     def prepare(self, report: Report) -> None:
         """Train the encoders that the cache lacks: in the driver, before any worker would wait for them."""
@@ -161,8 +170,8 @@ class LatentKind(Kind[LatentSweep]):
 
     def heading(self, cell: Cell) -> str:
         own = _latent(cell)
-        points = f"{own.m_per_class} {'point' if own.m_per_class == 1 else 'points'} per class"
-        return f"{own.dataset}, {own.backbone} encoder, seed {own.seed}, {points}"
+        points = counted(own.m_per_class, "point")
+        return f"{own.dataset}, {own.backbone} encoder, seed {own.seed}, {points} per class"
 
     def columns(self, cell: Cell) -> list[str]:
         return ["method", *(_ACCURACIES[name] for name in _shown(cell)), "gap", "CPU s", "bytes"]
@@ -188,17 +197,15 @@ class LatentKind(Kind[LatentSweep]):
         return {"the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(str(folder))}"}
 
     def preparations(self) -> Sequence[str]:
-        lines: dict[str, str] = {}
-        for cell in self.config.cells:
-            if cell.source not in lines:
-                parsed = self._parsed(cell)
-                key = cached_key(parsed.data, parsed.encoder, self.cache, print)
-                there = (self.cache / KIND / key).exists()
-                lines[cell.source] = "in the cache" if there else "to be trained first, which is not counted"
-        return [f"encoder {source}: {state}" for source, state in lines.items()]
+        lines = []
+        for source, facts in self.known_facts(print).items():
+            there = (self.cache / KIND / facts["key"]).exists()
+            state = "in the cache" if there else "to be trained first, which is not counted"
+            lines.append(f"encoder {source}: {state}")
+        return lines
 
-    def trial_s(self, cell: Cell) -> float:
-        return TRIAL_S.get(_latent(cell).dataset, OTHER_TRIAL_S)
+    def trial_s(self, settings: Mapping[str, Any]) -> float:
+        return TRIAL_S.get(settings["dataset"], OTHER_TRIAL_S)
 
 
 def _latent(cell: Cell) -> LatentCell:

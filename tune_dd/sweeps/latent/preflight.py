@@ -16,6 +16,7 @@ from trainables.latent.latents import cached_key, open_latents
 from trainables.latent.splits import make_split
 from tune_dd.sweeps.kind import Report
 from tune_dd.sweeps.latent.settings import LatentSweep
+from tune_dd.sweeps.plurals import counted
 
 DOWNLOADED = ("cifar10", "cifar100")
 """Data sets that are fetched where they are missing."""
@@ -46,7 +47,7 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
             if smallest is not None and numbers and max(numbers) > smallest:
                 raise InputError(
                     f"{flag} is {max(numbers)}",
-                    f"the smallest class of {dataset} has {smallest} training items",
+                    f"the smallest class of {dataset} has {counted(smallest, 'training item')}",
                     f"give {smallest} or fewer",
                 )
 

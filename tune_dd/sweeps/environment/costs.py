@@ -1,0 +1,119 @@
+"""Roughly, what an environment distillation costs: its simulation is timed, its learning goes by sizes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import gymnasium as gym
+
+from trainables.environment.cartpole import MAX_EPISODE_STEPS, dimensions_of
+from trainables.environment.config import EnvironmentConfig
+from trainables.environment.tasks import Task
+
+TIMED_S = 0.2
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What is known of tasks that show alike: CPU seconds of all but simulating, on one core.
+
+    Attributes:
+        timed_envs: environments that simulating is timed with; a batch of many games takes seconds to make.
+        episode: steps until the last episode of a probe has ended, unless the task itself ends it before.
+        iteration: of a meta-iteration, whatever its size.
+        sampled: of an environment step, for the learner that acts and for its episode's record.
+        judged: of an environment step in a probe.
+        update: of an outer step, whatever its size.
+        row: of an environment step in an outer step.
+        state: of a synthetic state in one learner's inner step, back-propagated through.
+        learner: of a learner's inner step, however many its states are.
+    """
+
+    timed_envs: int
+    episode: int
+    iteration: float
+    sampled: float
+    judged: float
+    update: float
+    row: float
+    state: float
+    learner: float
+
+
+# Fitted to meta-iterations of cart-poles, Hopper, Ant and Pong with 1 to 50 learners and 2 to 512 states,
+# timed as in benchmarks/meta_iteration.py; within a quarter of each of them.
+VECTORS = Costs(
+    timed_envs=50,
+    episode=500,  # some walk on to the end at 1,000, others soon fall
+    iteration=0.02,
+    sampled=6e-6,
+    judged=2.5e-6,
+    update=3e-3,
+    row=3e-6,
+    state=3.2e-6,
+    learner=0.0,
+)
+PICTURES = Costs(
+    timed_envs=10,
+    episode=1_000,
+    iteration=0.1,
+    sampled=5e-4,
+    judged=7e-4,
+    update=0.0,
+    row=1.6e-3,
+    state=2.4e-3,
+    learner=6e-2,
+)
+
+
+def simulated_s(task: Task) -> float:
+    """CPU seconds of one environment step with a random action, timed here."""
+    number = _costs(task).timed_envs
+    env = task.make(number)
+    env.action_space.seed(0)
+    try:
+        env.reset(seed=0)
+        steps, started, until = 0, time.process_time(), time.monotonic() + TIMED_S
+        while not steps or time.monotonic() < until:
+            env.step(env.action_space.sample())
+            steps += number
+        return (time.process_time() - started) / steps
+    finally:
+        env.close()
+
+
+def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> float:
+    """CPU seconds of a distillation that makes all its meta-iterations.
+
+    Args:
+        step_s: those of an environment step (see :func:`simulated_s`).
+    """
+    distilled, outer, probe = settings.distilled, settings.outer, settings.probe
+    costs = _costs(task)
+    steps = outer.num_envs * outer.rollout_steps
+    updates = outer.epochs * math.ceil(steps / outer.minibatch_size)
+    rows = min(outer.minibatch_size, steps)
+    inner = outer.learners * (costs.learner + distilled.batch_size * costs.state)
+    iteration = (
+        costs.iteration
+        + steps * (step_s + costs.sampled)
+        + updates * (costs.update + rows * costs.row + distilled.inner_steps * inner)
+    )
+    # Sampled and greedy at each report, and untrained learners once.
+    probes = 2 * math.ceil(outer.iterations / probe.iterations_per_report) + 1
+    judged = probe.probe_learners * probe.probe_episodes * min(costs.episode, _time_limit(task))
+    return outer.iterations * iteration + probes * judged * (step_s + costs.judged)
+
+
+def _costs(task: Task) -> Costs:
+    return VECTORS if len(task.observation_shape) == 1 else PICTURES
+
+
+def _time_limit(task: Task) -> float:
+    """Steps after which the task ends an episode."""
+    if dimensions_of(task.env_id) is not None:
+        return MAX_EPISODE_STEPS
+    spec = gym.registry.get(task.env_id)
+    return math.inf if spec is None else spec.max_episode_steps or math.inf
