@@ -48,6 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no batch": ({"batch_size": 0}, "--batch-size is 0, but must be at least 1"),
     "a fraction of a batch": ({"batch_size": 2.5}, "must be of type int"),
     "a rate of zero": ({"outer_lr": 0.0}, "--outer-lr is 0.0, but must be greater than 0"),
+    "a rate that overflows in Adam": ({"outer_lr": 3e38}, "--outer-lr is 3e+38, but must be at most 1e+30"),
     "a rate that is not finite": ({"inner_lr": float("nan")}, "must be a finite number"),
     "a discount over 1": ({"gamma": 1.01}, "must be at most 1"),
     "an average that never moves": ({"average": 1.0}, "must be at most 0.9999"),
