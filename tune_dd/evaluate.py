@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import open_sweep, resume_command
     from tune_dd.sweeps.latent.settings import LatentSweep
+    from tune_dd.sweeps.plurals import counted
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
     folder, summary, config = open_sweep(flags["results"], flags["cache"])
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
     if summary["state"] != "finished":
         stands = (
-            f"the sweep {summary['name']} is not finished ({summary['state']}, {ended} trials have ended)"
+            f"the sweep {summary['name']} is not finished"
+            f" ({summary['state']}, {counted(ended, 'trial')} ended)"
         )
         # A time budget was given beforehand; any other stop leaves open what the search would choose.
         if flags["test"] and summary["state"] != "time budget spent":

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = build_parser().parse(argv)
 
     from tune_dd.sweeps.finished import open_sweep
+    from tune_dd.sweeps.plurals import counted
     from tune_dd.sweeps.ray_session import quiet_ray
     from tune_dd.sweeps.results import lasting
 
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = "again" if found.get(name) == value else f"now {found.get(name)!r}"
         print(f"  {name:<20} {value!r:<22} {verdict}")
     if not different:
-        print(f"reproduced: all {len(found)} scores are equal after {again.iterations} iterations")
+        after = counted(again.iterations, "iteration")
+        print(f"reproduced: {counted(len(found), 'score')} equal after {after}")
         return 0
     if trial.get("restored") and not kind.RESUMES_EXACTLY:
         why = "the trial was resumed, and episodes under way are not in its checkpoints"

@@ -129,7 +129,7 @@ def test_interrupted_it_goes_on_and_reproduces(
     assert sweeps.scores(copied)["00002"] == sweeps.scores(first[0])["00002"]
 
     assert cli.main(["reproduce", str(copied), "--trial", "00002"]) == 0
-    assert "reproduced: all" in capsys.readouterr().out
+    assert "\nreproduced: " in capsys.readouterr().out
     path = copied / "sweep_summary.json"
     summary = sweeps.summary(copied)
     for trial in summary["trials"]:
