@@ -90,6 +90,19 @@ def test_states_can_start_from_real_ones(started: Callable[..., PpmoRun]) -> Non
     assert not torch.equal(x, states(started(**TINY, batch_size=64, states="real", seed=1))["x"])
 
 
+def test_an_encoder_is_learned_at_its_own_rate(started: Callable[..., PpmoRun]) -> None:
+    """Adam's first step moves a parameter by the rate, or by less where the gradient is tiny."""
+    game = {"env": "Pong", "encoder_level": "l4", "encoder_lr": 1e-4, "outer_lr": 1e-2, "learners": 2}
+    run = started(**{**TINY, **game, "num_envs": 2, "epochs": 1, "iterations": 1, "probe_learners": 2})
+    before = {name: tensor.clone() for name, tensor in states(run).items()}
+    run._algorithm.train()
+    moved = {name: (now - before[name]).abs().max() for name, now in states(run).items()}
+    for layer in range(4):
+        assert moved[f"encoder.weight{layer}"] == pytest.approx(1e-4, rel=0.1)
+    assert moved["x"] == pytest.approx(1e-2, rel=0.1)
+    assert run.distilled().encoder is not None
+
+
 def test_learners_are_trained_on_what_they_saw(started: Callable[..., PpmoRun]) -> None:
     """The first outer step's policy is the one that sampled, though statistics move: its ratios are 1."""
     run = started(**{**TINY, "normalise": True, "iterations": 2, "minibatch_size": 200, "epochs": 1})

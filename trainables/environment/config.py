@@ -75,6 +75,9 @@ class OuterConfig:
     inner_lr_lr: float = option(
         1e-2, "Adam's learning rate of the inner learning rate's logarithm", above=0.0, at_most=1e30
     )
+    encoder_lr: float = option(
+        5e-4, "Adam's learning rate of the encoder, where there is one", above=0.0, at_most=1e30
+    )
     critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0, at_most=1e30)
     final_lr: float = option(
         0.01, "the share of these rates that is left at the end", at_least=0.0, at_most=1.0
@@ -136,7 +139,7 @@ def task_of(settings: SetConfig) -> Task:
             "its actions are vectors, and hard targets name one action of several",
             "leave --targets out",
         )
-    if settings.encoder_level != "none" and len(task.observation_shape) == 1:
+    if settings.encoder_level != "none" and not task.sees_pictures:
         raise InputError(
             f"--encoder-level is {settings.encoder_level}",
             f"{task.env_id} shows no pictures",

@@ -17,7 +17,7 @@ class Critic(nn.Module):
     def __init__(self, task: Task, generator: torch.Generator) -> None:
         super().__init__()
         start = Initialisation(last_gain=1.0)
-        if len(task.observation_shape) == 1:
+        if not task.sees_pictures:
             layers: tuple[Layer, ...] = mlp_layers((*task.observation_shape, *HIDDEN, 1))
             self._network = NetworkLearner(layers, "tanh", start)
         else:

@@ -64,7 +64,7 @@ def draw_architectures(
 
 
 def _own_learner(task: Task, level: str) -> NetworkLearner:
-    if len(task.observation_shape) == 1:
+    if not task.sees_pictures:
         layers: tuple[Layer, ...] = mlp_layers((*task.observation_shape, *HIDDEN, task.actions))
         return NetworkLearner(layers, "tanh", log_std=not task.discrete)
     whole = (*NATURE_LAYERS, Dense(NATURE_LAYERS[-1].outputs, task.actions))

@@ -59,6 +59,11 @@ class Task:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether observations are pictures, not vectors."""
+        return len(self.observation_shape) > 1
+
     def make(self, num_envs: int, training: bool = False, pictures: bool = False) -> Batch:
         """A batch of ``num_envs`` episodes.
 

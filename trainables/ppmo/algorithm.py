@@ -87,6 +87,7 @@ def algorithm_config(
             learner_config_dict={
                 "outer_lr": outer.outer_lr,
                 "inner_lr_lr": outer.inner_lr_lr,
+                "encoder_lr": outer.encoder_lr,
                 "critic_lr": outer.critic_lr,
                 "final_lr": outer.final_lr,
                 "iterations": outer.iterations,

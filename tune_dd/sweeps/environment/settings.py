@@ -184,7 +184,7 @@ class EnvironmentSweep(SweepConfig):
             fixed=self.settings,
             env=task.env_id,
             actions=_choices(task),
-            pictures=_sees_pictures(task),
+            pictures=task.sees_pictures,
             num_envs=self._num_envs(task),
             families=len(from_flat(SetConfig, self.settings).family_names),
             batch_size=cell.batch_size,
@@ -235,10 +235,6 @@ def _opened(env: str) -> Task:
     from trainables.environment.tasks import open_task
 
     return open_task(env)
-
-
-def _sees_pictures(task: Task) -> bool:
-    return len(task.observation_shape) > 1
 
 
 def _choices(task: Task) -> int | None:
