@@ -13,7 +13,7 @@ from typing import Any
 from search_spaces.space import Space, SpaceContext, Suggests
 
 OUTER_LR = (2e-3, 5e-2)
-INNER_LR = (0.03, 3.0)
+INNER_LR = (0.01, 3.0)
 CRITIC_LR = (5e-4, 2e-2)
 LEARNERS = (1, 2, 5, 10, 20, 25, 50)
 MOST_CONVOLUTIONAL = 5
@@ -105,10 +105,12 @@ def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
 
 def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
     vectors = context.actions is None and not context.pictures
-    simple = context.pictures or (context.actions is not None and context.actions <= FEW_ACTIONS)
+    simple = context.actions is not None and context.actions <= FEW_ACTIONS
     large = states >= MANY_STATES
-    if simple:
-        learners, life = (1, 1) if large or context.pictures else (25, 10)
+    if context.pictures:
+        learners, life = 4, 5
+    elif simple:
+        learners, life = (1, 1) if large else (25, 10)
     else:
         learners, life = (10 if large or vectors else 50), 5
     point: dict[str, Any] = {
@@ -124,6 +126,10 @@ def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
         "clip": 0.2,
         "average": 0.9,
     }
+    if context.pictures:
+        # Many pixels point the same way, so that a small step goes far.
+        point |= {"inner_lr": 0.02, "critic_lr": 5e-4, "minibatch_size": 256, "clip": 0.1}
+        point |= {"with_entropy": True, "entropy": 0.01}
     others = (
         point,
         {**point, "learners": context.nearest_learners(5)},

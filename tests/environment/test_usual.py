@@ -42,6 +42,12 @@ def test_tasks_of_vectors_are_normalised() -> None:
     assert not parsed(env="Hopper-v5", normalise=False)["normalise"]
 
 
+def test_games_are_learned_with_few_convolutional_learners() -> None:
+    pong = parsed(env="Pong")
+    assert (pong["learners"], pong["num_envs"], pong["epochs"]) == (4, 16, 2)
+    assert parsed(env="Pong", learners=8)["num_envs"] == 16
+
+
 def test_several_families_get_learners_each() -> None:
     settings = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe+xe")
     assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)

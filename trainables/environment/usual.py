@@ -28,6 +28,22 @@ _VECTORS = {
     "normalise": True,
     "scale_values": True,
 }
+# Convolutions are dear: few learners, few passes. Pixels are many and alike, so that a step goes far.
+_PICTURES = {
+    "learners": 4,
+    "num_envs": 16,
+    "rollout_steps": 64,
+    "epochs": 2,
+    "minibatch_size": 256,
+    "inner_lr": 0.02,
+    "critic_lr": 5e-4,
+    "learner_life": 5,
+    "clip": 0.1,
+    "entropy": 0.01,
+    "iterations": 600,
+    "iterations_per_report": 20,
+    "probe_learners": 10,
+}
 
 
 def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +66,8 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     elif dimensions is not None and dimensions > 1:
         usual |= {**_AXES, "learners": 5 if large else 50, "learner_life": 2 if large else 5}
         usual["iterations"] = (200 if large else 400) * dimensions
+    elif task.sees_pictures:
+        usual |= _PICTURES
     elif not task.discrete:
         usual |= {**_VECTORS, "batch_size": STATES_FOR_VECTORS}
     named = len(str(given.get("families", "same")).split("+"))
