@@ -76,15 +76,32 @@ class LogisticProblem:
 
         return product
 
+    @property
+    def wide(self) -> bool:
+        """Whether points are fewer than dimensions."""
+        return len(self.x) < self.x.shape[1]
+
+    def gram(self) -> Tensor:
+        """``X X^T / n`` (n, n) where the problem is wide, otherwise ``X^T X / n`` (d + 1, d + 1)."""
+        return (self.x @ self.x.T if self.wide else self.x.T @ self.x) / len(self.x)
+
     def preconditioner(self, gram: Tensor, probabilities: Tensor) -> Operator:
-        """Inverse of ``s X^T X / n + l2 I``, applied by its Cholesky factor; ``gram`` is X^T X / n."""
+        """Inverse of ``s X^T X / n + l2 I``, applied by a Cholesky factor as small as :meth:`gram`."""
         spread = float((probabilities * (1 - probabilities)).mean())
-        # The floor keeps the factor positive definite where points are fewer than dimensions.
-        ridge = max(self.l2, 1e-6 * float(gram.diagonal().mean()) * spread + 1e-12)
+        # The floor keeps the factor positive definite where the penalty is tiny.
+        ridge = max(self.l2, 1e-6 * float(gram.trace()) / self.x.shape[1] * spread + 1e-12)
         matrix = spread * gram
         matrix.diagonal().add_(ridge)
         factor = torch.linalg.cholesky(matrix)
-        return lambda residual: torch.cholesky_solve(residual, factor)
+        if not self.wide:
+            return lambda residual: torch.cholesky_solve(residual, factor)
+        share = spread / len(self.x)
+
+        def woodbury(residual: Tensor) -> Tensor:
+            inside = torch.cholesky_solve(self.x @ residual, factor)
+            return (residual - share * (self.x.T @ inside)) / ridge
+
+        return woodbury
 
 
 def conjugate_gradients(product: Operator, precondition: Operator, rhs: Tensor, tolerance: float) -> Tensor:
@@ -125,7 +142,7 @@ def solve_logistic(
             neither conjugate gradients nor Newton's method would notice that they are done.
         start: (d + 1, C) weights to start from (default zero). It changes the time, not the result
             beyond the tolerance.
-        gram: (d + 1, d + 1) ``x.T @ x / n`` where the caller solves several penalties on the same points.
+        gram: of :meth:`LogisticProblem.gram`, where the caller solves several penalties on the same points.
 
     Returns:
         (d + 1, C) weights, the bias in the last row.
@@ -135,7 +152,7 @@ def solve_logistic(
     """
     x, classes = problem.x, problem.targets.shape[1]
     weights = x.new_zeros(x.shape[1], classes) if start is None else start.clone()
-    gram = x.T @ x / len(x) if gram is None else gram
+    gram = problem.gram() if gram is None else gram
     if not torch.isfinite(gram).all() or not torch.isfinite(problem.targets).all():
         raise FloatingPointError("the points to train the probe on are not finite")
     at_zero, _ = problem.gradient(x.new_zeros(x.shape[1], classes))

@@ -64,11 +64,12 @@ def fit_probe(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
         FloatingPointError: if the points are not finite.
     """
     points, targets = with_bias(x.double()), targets.double()
-    gram = points.T @ points / len(points)
-    weights: Tensor | None = None
+    gram, weights = None, None
     solutions = []
     for l2 in L2_GRID:
-        weights = solve_logistic(LogisticProblem(points, targets, l2), weights, gram)
+        problem = LogisticProblem(points, targets, l2)
+        gram = problem.gram() if gram is None else gram
+        weights = solve_logistic(problem, weights, gram)
         solutions.append(weights)
     return _best_on_reward(solutions, reward_x, reward_y)
 

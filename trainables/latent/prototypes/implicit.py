@@ -49,7 +49,7 @@ class SolvedProbe(torch.autograd.Function):
         probabilities = (points @ weights).softmax(1)
         adjoint = conjugate_gradients(
             problem.hessian(probabilities),
-            problem.preconditioner(points.T @ points / len(points), probabilities),
+            problem.preconditioner(problem.gram(), probabilities),
             outer[0],
             ctx.tolerance,
         )
