@@ -12,6 +12,7 @@ import torch
 
 from trainables.errors import InputError
 from trainables.latent.config import EncoderConfig
+from trainables.precision import fast_dtype
 
 SMALL_IMAGE_PIXELS = 256
 MAX_THREADS = 8
@@ -112,10 +113,4 @@ def trial_device(device: str, gpu_share: float) -> str:
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return getattr(torch, precision)  # type: ignore[no-any-return]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # Emulated bfloat16 is slower than float32, so a CPU has to have the instructions.
-        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return torch.bfloat16 if native else torch.float32
+    return fast_dtype(device)

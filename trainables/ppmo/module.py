@@ -24,6 +24,7 @@ from trainables.environment.perception import Perception, draw_encoder
 from trainables.environment.population import training_population
 from trainables.environment.rollouts import random_states
 from trainables.environment.tasks import open_task
+from trainables.precision import fast_dtype
 from trainables.seeds import derive_seed, generator
 
 SET, SEED, LEARNERS, AVERAGE, LIFE = "distilled", "seed", "learners", "average", "learner_life"
@@ -105,7 +106,9 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
         (K * n, *observation) -> (K * n, actions), or (K * n, 2 * actions) with the log of the deviations.
         """
-        features = self.perception()(observations).unflatten(0, (self.population.count, -1))
+        with self._arithmetic(observations.device):
+            seen = self.perception()(observations)
+        features = seen.float().unflatten(0, (self.population.count, -1))
         outputs = self.population.outputs(parameters, features)  # (K, n, actions)
         log_std = self.population.log_std(parameters)
         if log_std is not None:
@@ -122,13 +125,22 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
             dict(self.encoder.items()) or None,
         )
 
+    def _arithmetic(self, device: torch.device) -> torch.autocast:
+        """Narrow numbers for the encoder's and the critic's convolutions, where they take half the time."""
+        dtype = fast_dtype(device)
+        return torch.autocast(
+            device.type, torch.bfloat16, enabled=self.task.sees_pictures and dtype == torch.bfloat16
+        )
+
     # Learning
 
     def step_learners(self, create_graph: bool) -> list[Parameters]:
         """This meta-iteration's learners after the inner step."""
+        with self._arithmetic(self.x.device):
+            x = self.perception().encode(self.x)
         return self.population.step(
             self.initial.parameters_of(),
-            self.perception().encode(self.x),
+            x.float(),
             self.y,
             self.log_inner_lr.exp(),
             y_log_std=getattr(self, "y_log_std", None),
@@ -141,8 +153,10 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         return {Columns.ACTION_DIST_INPUTS: self.act(self.step_learners(True), batch[Columns.OBS])}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
-        values: Tensor = self.critic(self.perception().normalise(batch[Columns.OBS])).squeeze(-1)
-        return values
+        seen = self.perception().normalise(batch[Columns.OBS])
+        with self._arithmetic(seen.device):
+            values: Tensor = self.critic(seen).squeeze(-1)
+        return values.float()
 
     def redraw(self) -> None:
         """Put fresh learners in the place of those whose life is over, and step all of them anew.
