@@ -22,7 +22,7 @@ from example_sets import learn, told
 from trainables.environment.choices import FAMILIES
 from tune_dd.sweeps.ray_session import local_session
 
-SHARES = {"xe": 3}
+SHARES = {"xe": 5}
 """Of Xavier's networks, whose draws differ most; all others have one."""
 
 

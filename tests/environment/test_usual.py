@@ -51,7 +51,7 @@ def test_games_are_learned_with_few_convolutional_learners() -> None:
 def test_several_families_get_learners_each() -> None:
     settings = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe+xe")
     assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)
-    assert settings["iterations"] == parsed(env="CartPole2D-v1", batch_size=512)["iterations"]
+    assert settings["iterations"] > parsed(env="CartPole2D-v1", batch_size=512)["iterations"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ MANY_STATES = 64
 _AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3}
 # Learners of several families must agree on what the set says: where observations are of like sizes, what
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
-_FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 10, "normalise": True}
+_FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 5, "normalise": True}
 _OF_A_FAMILY, _ENVS_EACH = 5, 3
 # Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time.
 _VECTORS = {
@@ -74,6 +74,8 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if named > 1:
         learners = _OF_A_FAMILY * named
         usual |= {**_FAMILIES, "learners": learners, "num_envs": _ENVS_EACH * learners}
+        if dimensions is not None and large:
+            usual["iterations"] = 200 * dimensions + 100
     usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}
     return usual
 
