@@ -15,6 +15,7 @@ from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.runs.score_table import score_tables
 from tune_dd.sweeps.plurals import counted
+from tune_dd.threads import check_threads
 
 if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
     from tune_dd.runs.scored_sets import ScoredSet
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = build_parser().parse(words)
     methods = tuple(dict.fromkeys(flags["methods"]))
     config = parse_config(flags, methods[0])
+    check_threads(config.distill.threads)
+    check_threads(config.encoder.encoder_threads or 1, "--encoder-threads")
     run = flags["run_name"] or default_run_name(config, methods)
     folder = run_path(
         Path(flags["storage"]), flags["name"], config.data.dataset, config.encoder.backbone, run
@@ -133,8 +136,10 @@ def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
 
 
 def next_command(flags: Flags, config: LatentConfig) -> str:
-    """A sweep over the same data with the same encoder."""
+    """A sweep over the same data with the same encoder and kind of labels."""
     words = ["tune-dd", "search", "--datasets", config.data.dataset, "--backbones", config.encoder.backbone]
+    if config.distill.labels != DistillConfig.labels:
+        words += ["--labels", config.distill.labels]
     own = ("dataset", "backbone", "encoder_seed")
     passed_on = {**flags.given_for(DataConfig, EncoderConfig)}
     passed_on |= {name: flags.given[name] for name in ("storage", "cache") if name in flags.given}

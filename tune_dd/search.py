@@ -107,7 +107,7 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
     if "warm_start" in own:
         former, former_settings = _inherited(kind, own["storage"], own["warm_start"])
         own = {**former, **own}
-        settings = {**former_settings, **{name: settings[name] for name in given}}
+        settings = {**kind.still_meant(former_settings, own), **{name: settings[name] for name in given}}
     own.setdefault("name", f"{kind.default_name(own)}-{time.strftime('%Y%m%d-%H%M%S')}")
     return kind(**own, settings=settings)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trainables.environment.choices import FAMILIES
 from trainables.errors import InputError
 from tune_dd.flags import FlagParser, main_guard, parser
+from tune_dd.threads import check_threads
 
 if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
     from trainables.environment.distilled_set import DistilledSet
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(
             "--env is not given", "a set does not say what task it is for", "name it: --env CartPole-v1"
         )
+    check_threads(flags["threads"])
 
     from tune_dd.environments.new_files import new_file
 

@@ -189,6 +189,8 @@ def test_the_next_command_searches_the_same_data() -> None:
     )
     given = search.build_parser().parse(shlex.split(command)[2:]).given
     assert given["features_train"] == "my features.npz"
+    soft = build_parser().parse(["--labels", "soft"])
+    assert next_command(soft, parse_config(soft, "implicit")).endswith(" --labels soft")
 
 
 def test_a_damaged_cache_is_rebuilt_with_one_warning(

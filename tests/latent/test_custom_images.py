@@ -167,8 +167,8 @@ def refusal(root: Path, tmp_path: Path, **settings: object) -> str:
 def test_folders_that_cannot_be_used(make_images: MakeImages, tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
-    assert "0 class folders" in refusal(tmp_path / "empty", tmp_path)
-    assert "1 class folders" in refusal(make_images("one", per_class=(5,)), tmp_path)
+    assert "has no class folders" in refusal(tmp_path / "empty", tmp_path)
+    assert "has one class folder" in refusal(make_images("one", per_class=(5,)), tmp_path)
     root = make_images("bare")
     (root / "class2").mkdir()
     (root / "class2" / "notes.txt").write_text("x")

@@ -86,13 +86,17 @@ def spoiled(tmp_path: Path, case: str) -> Path:
         "not numbers": {"features": X.astype(str), "labels": Y},
         "objects": {"features": X.astype(object), "labels": Y},
         "object labels": {"features": X, "labels": Y.astype(object)},
+        "complex": {"features": X.astype(complex), "labels": Y},
         "not finite": {"features": nan, "labels": Y},
+        "huge": {"features": X.astype(float) * 1e200, "labels": Y},
         "no rows": {"features": X[:0], "labels": Y[:0]},
     }
     if case in contents:
         np.savez(path, **contents[case])  # type: ignore[arg-type]
     elif case == "corrupt":
         path.write_bytes(b"PK\x03\x04 and then nothing")
+    elif case == "text":
+        path.write_text("1 2 3")
     elif case == "suffix":
         path = tmp_path / "bad.csv"
         path.write_text("1,2")
@@ -109,12 +113,15 @@ def spoiled(tmp_path: Path, case: str) -> Path:
         ("short labels", r"must be integers or names of shape \(100,\)"),
         ("float labels", "must be integers or names"),
         ("one class", "one class only"),
-        ("three axes", r"of shape \(100, 6, 1\)"),
-        ("not numbers", "must be numbers"),
+        ("three axes", r"of shape \(100, 6, 1\).*flatten"),
+        ("not numbers", "must be real numbers.*convert"),
+        ("complex", "must be real numbers.*convert"),
         ("objects", r"Python objects.*convert it"),
         ("object labels", r"Python objects.*labels.astype\(str\)"),
         ("not finite", "not finite numbers"),
-        ("no rows", r"must be numbers of shape \(n, d\)"),
+        ("huge", r"holds [0-9.]+e\+200.*float32, up to 3.4e\+38"),
+        ("no rows", r"of shape \(n, d\).*give one row or more"),
+        ("text", "it is no file of numpy's"),
         ("corrupt", "cannot be read"),
         ("suffix", "ends in '.csv'"),
         ("no label file", r"bad.labels.npy cannot be read \(No such file"),

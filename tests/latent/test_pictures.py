@@ -78,8 +78,8 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
         draw_classes(tmp_path / "a.png", np.zeros((3, 1, 8, 8)), np.arange(3), NAMES, "t")
 
 
-@pytest.mark.parametrize("classes", [3, 15, 40])
-def test_a_map_shows_every_class(tmp_path: Path, classes: int) -> None:
+@pytest.mark.parametrize(("classes", "width"), [(3, 1140), (15, 1140), (40, 1140), (70, 1320)])
+def test_a_map_shows_every_class(tmp_path: Path, classes: int, width: int) -> None:
     rng = np.random.default_rng(0)
     centres = 10 * rng.normal(size=(classes, 8))
     labels = np.arange(120) % classes
@@ -93,7 +93,7 @@ def test_a_map_shows_every_class(tmp_path: Path, classes: int) -> None:
         "A map",
     )
     picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"))
-    assert picture.shape == (840, 1140, 3)
+    assert picture.shape == (840, width, 3)
     inside = picture[50:780, 20:940].reshape(-1, 3)
     coloured = inside[inside.max(1).astype(int) - inside.min(1) > 60]
     hues = np.unique(coloured // 32, axis=0)

@@ -240,3 +240,22 @@ def test_nearly_full_storage_is_told(
     line = complaint(["--storage", str(disk / "results")], capsys)
     assert re.search("--storage is .* with 8 MB free.*at least 16 MB", line)
     assert not list(disk.iterdir())
+
+
+def test_a_warm_start_leaves_the_former_data_s_settings_behind(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    former = LatentSweep(
+        name="former",
+        storage=str(place / "results"),
+        datasets=("features",),
+        prototypes=(2,),
+        settings={"features_train": str(place / "features.npz"), "lr": 0.07},
+    )
+    (place / "results" / "former").mkdir()
+    write_sweep(place / "results" / "former", former, {}, first_session())
+    assert search.main("--warm-start former --datasets digits --dry-run".split()) == 0
+    said = capsys.readouterr().out
+    assert "digits/conv/seed0/m2" in said
+    assert "lr 0.07" in said or "lr=0.07" in said
+    assert "features" not in said

@@ -116,7 +116,7 @@ def _class_folders(root: Path, flag: str) -> tuple[str, ...]:
         ) from error
     if len(names) < 2:
         raise InputError(
-            f"{flag} {root} has {len(names)} class folders",
+            f"{flag} {root} has {'one class folder' if names else 'no class folders'}",
             "it must have at least two, DIR/<class>/<image>",
             "give the folder that holds the class folders",
         )

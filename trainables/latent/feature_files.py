@@ -52,13 +52,7 @@ def load_features(config: DataConfig, cache: Path, report: Report, *, test: bool
         digest.update(labels[rows].astype("<i8").tobytes())
         with ArrayFile(folder / "items.npy", (len(rows), features.shape[1]), np.float32) as stream:
             for start in range(0, len(rows), _CHUNK_ROWS):
-                chunk = features[rows[start : start + _CHUNK_ROWS]].astype("<f4")
-                if not np.isfinite(chunk).all():
-                    raise InputError(
-                        f"{source} holds values that are not finite numbers",
-                        "features must be finite",
-                        "remove those rows or compute the features again",
-                    )
+                chunk = _in_float32(source, features[rows[start : start + _CHUNK_ROWS]])
                 digest.update(chunk.tobytes())
                 stream.append(chunk)
         write_array(folder / "labels.npy", labels[rows])
@@ -71,6 +65,23 @@ def load_features(config: DataConfig, cache: Path, report: Report, *, test: bool
         tuple(entry.meta["class_names"]),
         entry.meta["fingerprint"],
     )
+
+
+def _in_float32(source: Path, rows: NDArray[Any]) -> NDArray[np.float32]:
+    if not np.isfinite(rows).all():
+        raise InputError(
+            f"{source} holds values that are not finite numbers",
+            "features must be finite",
+            "remove those rows or compute the features again",
+        )
+    greatest, limit = float(np.abs(rows.astype(np.float64)).max()), float(np.finfo(np.float32).max)
+    if greatest > limit:
+        raise InputError(
+            f"{source} holds {greatest:.1e}",
+            f"features are kept in float32, up to {limit:.1e}",
+            "divide them by a number that suits all",
+        )
+    return rows.astype("<f4")
 
 
 def check_same_features(train: Pool, test: Pool, config: DataConfig) -> None:
@@ -142,14 +153,18 @@ def _open(source: Path) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
                 "features must be numbers, labels integers or names",
                 "convert it before saving, for example with labels.astype(str)",
             ) from error
+        # Of a file that is not its own, numpy tells of pickles only.
+        why = "it is no file of numpy's" if "allow_pickle" in str(error) else str(error)
         raise InputError(
-            f"{source} cannot be read ({error})", "it must be a file that numpy wrote", "write it again"
+            f"{source} cannot be read ({why})", "it must be a file that numpy wrote", "write it again"
         ) from error
     if features.ndim != 2 or features.dtype.kind not in "fiu" or 0 in features.shape:
+        kind = features.dtype.kind not in "fiu"
+        remedy = "flatten them to one row an item" if features.size else "give one row or more"
         raise InputError(
             f"the features of {source} are of shape {features.shape} and type {features.dtype}",
-            "they must be numbers of shape (n, d)",
-            "flatten them to one row an item",
+            "they must be real numbers of shape (n, d), with n and d above 0",
+            "convert them to float32" if kind else remedy,
         )
     if labels.shape != (len(features),) or labels.dtype.kind not in "iuSU":
         raise InputError(

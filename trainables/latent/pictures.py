@@ -26,12 +26,14 @@ MOST_COLUMNS = 20
 """More images a class than this are left out of a grid, and the title says so."""
 ROWS_PER_BLOCK = 25
 """A grid with more classes is broken into blocks that stand side by side."""
-MOST_LEGEND_ENTRIES = 20
-"""With more classes, names stand on the map instead of in a legend."""
+MOST_COLOURS = 20
+"""With more classes, colours look alike: numbers stand on the map, and the legend tells whose they are."""
+MOST_LEGEND_ENTRIES = 120
 _CELL_INCHES = 0.6
 _DPI = 120
 _LONGEST_LABEL = 28
-_LONGEST_ON_MAP = 19  # where names stand close to each other
+_LONGEST_IN_COLUMNS = 16
+_LEGEND_ROWS = 40
 
 
 def draw_classes(
@@ -146,7 +148,9 @@ def draw_map(
     data, ours = plane[: len(latents)], plane[len(latents) :]
 
     colours = _class_colours(len(class_names))
-    figure = Figure(figsize=(9.5, 7), dpi=_DPI, facecolor="white", layout="constrained")
+    shown = class_names[:MOST_LEGEND_ENTRIES]
+    columns = math.ceil(len(shown) / _LEGEND_ROWS)
+    figure = Figure(figsize=(8 + 1.5 * columns, 7), dpi=_DPI, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(data[:, 0], data[:, 1], s=9, c=colours[labels], alpha=0.45, linewidths=0)
     axes.scatter(
@@ -165,32 +169,28 @@ def draw_map(
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("0.8")
-    if len(class_names) <= MOST_LEGEND_ENTRIES:
-        marks = [_mark("o", colour, _short(name)) for colour, name in zip(colours, class_names, strict=True)]
+    marks = [_mark("o", "0.6", "training latent"), _mark("*", "white", "prototype")]
+    if len(class_names) <= MOST_COLOURS:
+        marks = [_mark("o", colours[i], _short(name)) for i, name in enumerate(shown)] + marks
     else:
-        marks = []
-        _write_names(axes, data, labels, class_names)
-    marks += [_mark("o", "0.6", "training latent"), _mark("*", "white", "prototype")]
-    figure.legend(handles=marks, loc="outside right upper", fontsize=9, frameon=False)
+        _write_numbers(axes, data, labels, len(class_names))
+        longest = _LONGEST_IN_COLUMNS if columns > 1 else _LONGEST_LABEL
+        marks += [_mark("o", colours[i], f"{i}  {_short(name, longest)}") for i, name in enumerate(shown)]
+    if len(shown) < len(class_names):
+        marks.append(_mark("", "white", f"and {len(class_names) - len(shown):,} more"))
+    size = 9 if len(class_names) <= MOST_COLOURS else 7
+    figure.legend(handles=marks, loc="outside right upper", fontsize=size, frameon=False, ncols=columns)
     figure.savefig(path)
 
 
-def _write_names(axes: Axes, plane: Floats, labels: Labels, class_names: Sequence[str]) -> None:
-    """Each name just under the middle of its class, readable on any colour."""
-    for index, name in enumerate(class_names):
+def _write_numbers(axes: Axes, plane: Floats, labels: Labels, classes: int) -> None:
+    """Each class's number in its middle, readable on any colour."""
+    for index in range(classes):
         members = plane[labels == index]
         if len(members):
             x, y = np.median(members, axis=0)
             box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
-            axes.annotate(
-                _short(name, _LONGEST_ON_MAP),
-                (x, y),
-                (0, -9),
-                textcoords="offset points",
-                fontsize=6,
-                ha="center",
-                bbox=box,
-            )
+            axes.annotate(str(index), (x, y), fontsize=7, ha="center", va="center", bbox=box)
 
 
 def _mark(marker: str, colour: Any, label: str) -> Line2D:

@@ -22,6 +22,7 @@ from tune_dd.flags import FlagParser, add_config, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
+from tune_dd.threads import check_threads
 
 if TYPE_CHECKING:  # Ray takes seconds to import: only once the flags are known to be good
     from trainables.ppmo.run import PpmoRun
@@ -55,6 +56,7 @@ def distill_environment(argv: Sequence[str]) -> int:
     flags = build_parser().parse(argv)
     settings = EnvironmentConfig.parse(flags.given_for(*PARTS))
 
+    check_threads(settings.probe.threads)
     task = task_of(settings.distilled)
     check_target(task, settings.probe.target_return)
     name = flags["run_name"] or f"b{settings.distilled.batch_size}-s{settings.outer.seed}"

@@ -158,6 +158,11 @@ class SweepConfig(ABC):
         for cell in self.cells:
             self.trial_settings(cell, self.example(cell))
 
+    @classmethod
+    def still_meant(cls, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Those settings of an earlier sweep that mean something to one of these fields."""
+        return dict(settings)
+
     @abstractmethod
     def check_own(self) -> None:
         """Hold the kind's own fields against each other.

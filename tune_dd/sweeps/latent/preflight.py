@@ -17,6 +17,7 @@ from trainables.latent.splits import make_split
 from tune_dd.sweeps.kind import Report
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.plurals import counted
+from tune_dd.threads import check_threads
 
 DOWNLOADED = ("cifar10", "cifar100")
 """Data sets that are fetched where they are missing."""
@@ -32,6 +33,7 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
     Raises:
         InputError: if a class is too small, an encoder cannot be had, or data cannot be used at all.
     """
+    check_threads(config.settings.get("encoder_threads") or 1, "--encoder-threads")
     firsts: dict[tuple[str, str], LatentConfig] = {}
     for cell in config.cells:
         parsed = LatentConfig.parse(config.trial_settings(cell, {"method": config.methods[0]}))

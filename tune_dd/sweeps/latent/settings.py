@@ -116,6 +116,13 @@ class LatentSweep(SweepConfig):
         None, "folder of encoders and latents (default: the user's cache place)", metavar="DIR"
     )
 
+    @classmethod
+    def still_meant(cls, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        datasets = fields.get("datasets", cls.datasets)
+        return {
+            name: value for name, value in settings.items() if DATASET_OF.get(name, datasets[0]) in datasets
+        }
+
     def check_own(self) -> None:
         for setting, dataset in DATASET_OF.items():
             if setting in self.settings and dataset not in self.datasets:
