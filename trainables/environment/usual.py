@@ -17,7 +17,8 @@ _AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3}
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
 _FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 5, "normalise": True}
 _OF_A_FAMILY, _ENVS_EACH = 5, 3
-# Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time.
+# Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time:
+# probes of more learners would take longer than learning.
 _VECTORS = {
     "learners": 10,
     "rollout_steps": 80,
@@ -27,6 +28,7 @@ _VECTORS = {
     "iterations": 400,
     "normalise": True,
     "scale_values": True,
+    "probe_learners": 20,
 }
 # Convolutions are dear: few learners, few passes. Pixels are many and alike, so that a step goes far.
 _PICTURES = {
