@@ -219,7 +219,7 @@ def test_dry_run_tells_and_leaves_nothing(command: Command, tmp_path: Path) -> N
     for told in (
         "for CartPole-v1",
         "for CartPole2D-v1",
-        "0.03 to 3, logarithmic",
+        "0.01 to 3, logarithmic",
         "where with_entropy = True",
         "fixed: epochs=2",
         "CartPole2D-v1/seed1/b512",
