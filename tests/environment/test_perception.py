@@ -93,6 +93,14 @@ def test_the_critic_is_such_a_network_with_one_value(task: Task) -> None:
     assert torch.linalg.svdvals(critic.weights[weights[-1]][0]).tolist() == pytest.approx([1.0])
 
 
+def test_the_critic_behind_an_encoder_is_the_rest_of_the_network() -> None:
+    critic = Critic(GAME, draws(), "l3")
+    assert {name: tuple(p.shape) for name, p in critic.weights.items()} == {
+        "weight0": (1, 3136, 512), "bias0": (1, 512), "weight1": (1, 512, 1), "bias1": (1, 1)
+    }  # fmt: skip
+    assert critic(torch.rand(2, 64, 7, 7)).shape == (2, 1)
+
+
 def test_families_of_vectors() -> None:
     task = open_task("Hopper-v5")
     sizes = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trainables.environment.choices import LEVELS
 from trainables.environment.families import HIDDEN
 from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
 from trainables.environment.perception import NATURE_LAYERS
@@ -12,21 +13,27 @@ from trainables.environment.tasks import Task
 
 
 class Critic(nn.Module):
-    """Normalised observations (n, *observation) to values (n, 1), by a network as the learners' own."""
+    """What learners see (n, *features) to values (n, 1), by a network as the learners' own.
 
-    def __init__(self, task: Task, generator: torch.Generator) -> None:
+    Behind an encoder it is the rest of the network, so that what tells values shapes the features, too.
+
+    Args:
+        level: of the encoder; see :data:`~trainables.environment.choices.LEVELS`.
+    """
+
+    def __init__(self, task: Task, generator: torch.Generator, level: str = "none") -> None:
         super().__init__()
         start = Initialisation(last_gain=1.0)
         if not task.sees_pictures:
             layers: tuple[Layer, ...] = mlp_layers((*task.observation_shape, *HIDDEN, 1))
             self._network = NetworkLearner(layers, "tanh", start)
         else:
-            layers = (*NATURE_LAYERS, Dense(NATURE_LAYERS[-1].outputs, 1))
+            layers = (*NATURE_LAYERS[LEVELS[level] :], Dense(NATURE_LAYERS[-1].outputs, 1))
             self._network = NetworkLearner(layers, "relu", start)
         self.weights = nn.ParameterDict(self._network.draw(1, generator))
 
-    def forward(self, observations: Tensor) -> Tensor:
-        return self._network(dict(self.weights.items()), observations.unsqueeze(0))[0]
+    def forward(self, features: Tensor) -> Tensor:
+        return self._network(dict(self.weights.items()), features.unsqueeze(0))[0]
 
     def scale_outputs(self, factor: float) -> None:
         """Multiply all values by a number."""

@@ -42,7 +42,7 @@ class DirectModule(PpmoModule):
         (drawn,) = self.population.draw(generator(self.seed, "learner"))
         self.learner = nn.ParameterDict(drawn)
         self.encoder = nn.ParameterDict()
-        self.set_up_statistics()
+        self.set_up_statistics("none")
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():

@@ -20,8 +20,8 @@ from trainables.seeds import generator
 class PpmoLearner(PPOTorchLearner):
     """Back-propagates the PPO loss of stepped learners through the inner step.
 
-    The set, the inner learning rate and the critic have an optimiser each, so each is clipped by its own
-    norm. Their rates fall linearly to the share ``final_lr`` over the iterations.
+    The set, the inner learning rate, the critic and the encoder between them have an optimiser each, so each
+    is clipped by its own norm. Their rates fall linearly to the share ``final_lr`` over the iterations.
     """
 
     def build(self) -> None:

@@ -51,7 +51,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         )
         drawn = self.population.draw(generator(self.seed, "shapes"))
         self.stepped = _Bank(drawn)
-        self.set_up_statistics()
+        self.set_up_statistics(self.settings.encoder_level)
         self.encoder = nn.ParameterDict(
             draw_encoder(self.settings.encoder_level, generator(self.seed, "encoder"))
         )
@@ -73,14 +73,18 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         self.initial = _Bank(drawn)
         self.averaged = _Bank([{name: p.detach() for name, p in self.distilled_parameters().items()}])
 
-    def set_up_statistics(self) -> None:
-        """What is known of observations, and beside sampling the critic with the size of its values."""
+    def set_up_statistics(self, level: str) -> None:
+        """What is known of observations, and beside sampling the critic with the size of its values.
+
+        Args:
+            level: of the encoder that the critic stands behind.
+        """
         if self.settings.normalise:
             self.register_buffer("mean", torch.zeros(self.task.observation_shape))
             self.register_buffer("variance", torch.ones(self.task.observation_shape))
         if self.inference_only:
             return
-        self.critic = Critic(self.task, generator(self.seed, "critic"))
+        self.critic = Critic(self.task, generator(self.seed, "critic"), level)
         self.register_buffer("value_scale", torch.ones(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
         self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
@@ -98,18 +102,22 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
-            outputs = self.act(self.stepped.parameters_of(), batch[Columns.OBS])
+            outputs = self.act(self.stepped.parameters_of(), self.features(batch[Columns.OBS]))
         return {Columns.ACTION_DIST_INPUTS: outputs}
 
-    def act(self, parameters: list[Parameters], observations: Tensor) -> Tensor:
+    def features(self, observations: Tensor) -> Tensor:
+        """What learners and critic see of raw observations: (n, *observation) -> (n, *features) float32."""
+        with self._arithmetic(observations.device):
+            return self.perception()(observations).float()
+
+    def act(self, parameters: list[Parameters], features: Tensor) -> Tensor:
         """Inputs of the action distribution for rows that belong to the learners in equal shares, in order.
 
-        (K * n, *observation) -> (K * n, actions), or (K * n, 2 * actions) with the log of the deviations.
+        (K * n, *features) -> (K * n, actions), or (K * n, 2 * actions) with the log of the deviations.
         """
-        with self._arithmetic(observations.device):
-            seen = self.perception()(observations)
-        features = seen.float().unflatten(0, (self.population.count, -1))
-        outputs = self.population.outputs(parameters, features)  # (K, n, actions)
+        outputs = self.population.outputs(
+            parameters, features.unflatten(0, (self.population.count, -1))
+        )  # (K, n, actions)
         log_std = self.population.log_std(parameters)
         if log_std is not None:
             outputs = torch.cat([outputs, log_std.unsqueeze(1).expand_as(outputs)], -1)
@@ -150,12 +158,14 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         )
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTION_DIST_INPUTS: self.act(self.step_learners(True), batch[Columns.OBS])}
+        features = self.features(batch[Columns.OBS])
+        outputs = self.act(self.step_learners(True), features)
+        return {Columns.ACTION_DIST_INPUTS: outputs, Columns.EMBEDDINGS: features}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
-        seen = self.perception().normalise(batch[Columns.OBS])
-        with self._arithmetic(seen.device):
-            values: Tensor = self.critic(seen).squeeze(-1)
+        features = self.features(batch[Columns.OBS]) if embeddings is None else embeddings
+        with self._arithmetic(features.device):
+            values: Tensor = self.critic(features).squeeze(-1)
         return values.float()
 
     def redraw(self) -> None:
