@@ -43,8 +43,20 @@ class Learned:
         """Returns of fresh learners, none of those of training or of its probes."""
         return validate(self.run.distilled(), self.run.task, learners, episodes, family=family, greedy=greedy)
 
-    def write(self, folder: Path, name: str, learners: int, episodes: int, sampled: Returns) -> None:
-        """``<name>.pt``, and a JSON beside it with the command that makes it, seed, versions and scores."""
+    def write(
+        self,
+        folder: Path,
+        name: str,
+        learners: int,
+        episodes: int,
+        sampled: Returns,
+        unlike: Mapping[str, Returns] | None = None,
+    ) -> None:
+        """``<name>.pt``, and a JSON beside it with the command that makes it, seed, versions and scores.
+
+        Args:
+            unlike: returns of other families' learners, sampled actions.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.run.distilled().save(folder / f"{name}.pt")
         greedy = self.judge(learners, episodes, greedy=True)
@@ -59,12 +71,17 @@ class Learned:
                 "validation": {
                     "learners": learners,
                     "episodes": episodes,
-                    "sampled": {"mean": sampled.mean, "sd": sampled.sd, "sem": sampled.sem},
-                    "greedy": {"mean": greedy.mean, "sd": greedy.sd, "sem": greedy.sem},
+                    "sampled": _numbers(sampled),
+                    "greedy": _numbers(greedy),
+                    **{family: _numbers(found) for family, found in (unlike or {}).items()},
                 },
                 "versions": versions(),
             },
         )
+
+
+def _numbers(found: Returns) -> dict[str, float]:
+    return {"mean": found.mean, "sd": found.sd, "sem": found.sem}
 
 
 def learn(settings: Mapping[str, Any]) -> Learned:

@@ -56,11 +56,13 @@ def one(
     learned = learn(settings)
     cpu_s = learned.run.learning_cpu_s
     print(f"{dimensions}D, learned for {', '.join(families)} in {cpu_s:.0f} CPU s", flush=True)
+    found = {}
     for family in judges:
-        print(f"  {family:<14} {told(learned.judge(LEARNERS, EPISODES, family))}", flush=True)
+        found[family] = learned.judge(LEARNERS, EPISODES, family)
+        print(f"  {family:<14} {told(found[family])}", flush=True)
     if out:
-        found = learned.judge(LEARNERS, EPISODES)
-        learned.write(out, f"cartpole_{dimensions}d_b{LARGE}_families", LEARNERS, EPISODES, found)
+        name = f"cartpole_{dimensions}d_b{LARGE}_families"
+        learned.write(out, name, LEARNERS, EPISODES, found.pop("same"), found)
     learned.run.close()
 
 
