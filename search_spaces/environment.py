@@ -129,7 +129,7 @@ def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
     if context.pictures:
         # Many pixels point the same way, so that a small step goes far.
         point |= {"inner_lr": 0.02, "critic_lr": 5e-4, "minibatch_size": 256, "clip": 0.1}
-        point |= {"with_entropy": True, "entropy": 0.01}
+        point |= {"epochs": 3, "with_entropy": True, "entropy": 0.01}
     others = (
         point,
         {**point, "learners": context.nearest_learners(5)},

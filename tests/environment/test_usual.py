@@ -44,7 +44,8 @@ def test_tasks_of_vectors_are_normalised() -> None:
 
 def test_games_are_learned_with_few_convolutional_learners() -> None:
     pong = parsed(env="Pong")
-    assert (pong["learners"], pong["num_envs"], pong["epochs"]) == (4, 16, 2)
+    assert (pong["learners"], pong["num_envs"], pong["epochs"]) == (4, 16, 3)
+    assert pong["normalise"]
     assert parsed(env="Pong", learners=8)["num_envs"] == 16
 
 

@@ -30,21 +30,24 @@ _VECTORS = {
     "scale_values": True,
     "probe_learners": 20,
 }
-# Convolutions are dear: few learners, few passes. Pixels are many and alike, so that a step goes far.
+# Convolutions are dear: few learners, few passes. Pixels are many, so that a step goes far; and most never
+# change, so that without normalising them all states look alike.
 _PICTURES = {
     "learners": 4,
     "num_envs": 16,
     "rollout_steps": 64,
-    "epochs": 2,
+    "epochs": 3,
     "minibatch_size": 256,
     "inner_lr": 0.02,
+    "encoder_lr": 2.5e-4,
     "critic_lr": 5e-4,
     "learner_life": 5,
     "clip": 0.1,
     "entropy": 0.01,
-    "iterations": 600,
+    "iterations": 400,
     "iterations_per_report": 20,
     "probe_learners": 10,
+    "normalise": True,
 }
 
 
