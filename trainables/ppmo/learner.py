@@ -49,18 +49,14 @@ class PpmoLearner(PPOTorchLearner):
 
     def parameter_groups(self, module: Any, rates: Mapping[str, float]) -> dict[str, tuple[list[Any], float]]:
         """What each optimiser trains, and its rate at the start, by the optimiser's name."""
+        distilled = [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")]
         groups = {
-            "distilled": [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")],
-            "inner_lr": [module.log_inner_lr],
-            "encoder": list(module.encoder.parameters()),
-            "critic": list(module.critic.parameters()),
+            "distilled": (distilled, rates["outer_lr"]),
+            "inner_lr": ([module.log_inner_lr], rates["inner_lr_lr"]),
+            "encoder": (list(module.encoder.parameters()), rates["encoder_lr"]),
+            "critic": (list(module.critic.parameters()), rates["critic_lr"]),
         }
-        named = {"distilled": "outer_lr"}
-        return {
-            name: (parameters, rates[named.get(name, f"{name}_lr")])
-            for name, parameters in groups.items()
-            if parameters
-        }
+        return {name: group for name, group in groups.items() if group[0]}
 
     def _create_iterator_if_necessary(
         self,
