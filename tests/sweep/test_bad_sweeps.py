@@ -257,5 +257,5 @@ def test_a_warm_start_leaves_the_former_data_s_settings_behind(
     assert search.main("--warm-start former --datasets digits --dry-run".split()) == 0
     said = capsys.readouterr().out
     assert "digits/conv/seed0/m2" in said
-    assert "lr 0.07" in said or "lr=0.07" in said
+    assert "fixed: lr=0.07" in said
     assert "features" not in said

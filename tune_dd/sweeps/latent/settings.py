@@ -120,7 +120,9 @@ class LatentSweep(SweepConfig):
     def still_meant(cls, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         datasets = fields.get("datasets", cls.datasets)
         return {
-            name: value for name, value in settings.items() if DATASET_OF.get(name, datasets[0]) in datasets
+            name: value
+            for name, value in settings.items()
+            if name not in DATASET_OF or DATASET_OF[name] in datasets
         }
 
     def check_own(self) -> None:
