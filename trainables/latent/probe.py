@@ -64,11 +64,11 @@ def fit_probe(x: Tensor, targets: Tensor, reward_x: Tensor, reward_y: Tensor) ->
         FloatingPointError: if the points are not finite.
     """
     points, targets = with_bias(x.double()), targets.double()
-    gram, weights = None, None
+    problems = [LogisticProblem(points, targets, l2) for l2 in L2_GRID]
+    gram = problems[0].gram()  # of the points alone
+    weights: Tensor | None = None
     solutions = []
-    for l2 in L2_GRID:
-        problem = LogisticProblem(points, targets, l2)
-        gram = problem.gram() if gram is None else gram
+    for problem in problems:
         weights = solve_logistic(problem, weights, gram)
         solutions.append(weights)
     return _best_on_reward(solutions, reward_x, reward_y)
