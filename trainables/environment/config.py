@@ -76,7 +76,7 @@ class OuterConfig:
         1e-2, "Adam's learning rate of the inner learning rate's logarithm", above=0.0, at_most=1e30
     )
     encoder_lr: float = option(
-        5e-4, "Adam's learning rate of the encoder, where there is one", above=0.0, at_most=1e30
+        2.5e-4, "Adam's learning rate of the encoder, where there is one", above=0.0, at_most=1e30
     )
     critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0, at_most=1e30)
     final_lr: float = option(

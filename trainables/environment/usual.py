@@ -39,7 +39,6 @@ _PICTURES = {
     "epochs": 3,
     "minibatch_size": 256,
     "inner_lr": 0.02,
-    "encoder_lr": 2.5e-4,
     "critic_lr": 5e-4,
     "learner_life": 5,
     "clip": 0.1,
