@@ -64,7 +64,7 @@ def _guarded(hook: Hook) -> Hook:
             return
         try:
             hook(self, *args, **named)
-        except Exception as error:
+        except Exception as error:  # any: Tune would swallow it, and the runner raises it again
             self.halt = Halt("disk_full" if is_disk_full(error) else "error", error)
 
     return call  # type: ignore[return-value]

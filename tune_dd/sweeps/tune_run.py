@@ -70,7 +70,7 @@ def run_trials(
             )
     except Halted:
         pass  # the recorder says why
-    except Exception as error:
+    except Exception as error:  # any: what is not told apart here is raised again
         # What Tune makes of a full disk, or of an error that the recorder holds for later; anything else
         # goes on as it is.
         if recorder.halt is None or recorder.halt.kind not in ("disk_full", "error"):
