@@ -108,7 +108,7 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
 
 
 def _costs(task: Task) -> Costs:
-    return VECTORS if len(task.observation_shape) == 1 else PICTURES
+    return PICTURES if task.sees_pictures else VECTORS
 
 
 def _time_limit(task: Task) -> float:
