@@ -6,6 +6,7 @@ does no inner step and the weights that travel are those.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -133,12 +134,11 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
             dict(self.encoder.items()) or None,
         )
 
-    def _arithmetic(self, device: torch.device) -> torch.autocast:
+    def _arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         """Narrow numbers for the encoder's and the critic's convolutions, where they take half the time."""
-        dtype = fast_dtype(device)
-        return torch.autocast(
-            device.type, torch.bfloat16, enabled=self.task.sees_pictures and dtype == torch.bfloat16
-        )
+        if not self.task.sees_pictures or fast_dtype(device) == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, fast_dtype(device))
 
     # Learning
 
