@@ -60,7 +60,8 @@ def encode_parts(
         report(
             f"training the {config.backbone} encoder: {len(parts['train'])} images, "
             f"{config.ae_epochs} epochs, "
-            f"{compute.device}, {str(compute.dtype).removeprefix('torch.')}, {compute.threads} threads"
+            f"{compute.device}, {str(compute.dtype).removeprefix('torch.')}, "
+            f"{compute.threads} thread{'s' * (compute.threads != 1)}"
         )
         features = None
         if config.training == "frozen":
