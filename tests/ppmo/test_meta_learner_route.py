@@ -47,7 +47,9 @@ class NetworkModule(PpmoModule):
                 self.network[name].copy_(drawn)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTION_DIST_INPUTS: self.act([dict(self.network.items())], batch[Columns.OBS])}
+        # The set is features already; observations are brought to them.
+        seen = batch[Columns.OBS] if LABELS in batch else self.features(batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: self.act([dict(self.network.items())], seen)}
 
 
 class InnerStep(TorchDifferentiableLearner):
