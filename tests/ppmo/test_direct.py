@@ -107,3 +107,19 @@ def test_the_learner_and_the_critic_are_clipped_on_their_own(started: Callable[.
     learner.apply_gradients = listen
     run.step()
     assert np.allclose(norms[0], 0.1, rtol=1e-3)
+
+
+def test_gradients_that_are_not_finite_are_left_out(started: Callable[..., DirectRun]) -> None:
+    run = started(**TINY)
+    learner = run._algorithm.learner_group._learner
+    poisoned, sound = (
+        learner._named_optimizers[f"{DEFAULT_MODULE_ID}_{name}"].param_groups[0]["params"]
+        for name in ("critic", "learner")
+    )
+    before = [[p.detach().clone() for p in group] for group in (poisoned, sound)]
+    for p in (*poisoned, *sound):
+        p.grad = torch.ones_like(p)
+    poisoned[0].grad[..., 0] = torch.inf
+    learner.apply_gradients(learner.postprocess_gradients({p: p.grad for p in (*poisoned, *sound)}))
+    assert all(torch.equal(p, old) for p, old in zip(poisoned, before[0], strict=True))
+    assert all((p != old).all() for p, old in zip(sound, before[1], strict=True))

@@ -42,7 +42,7 @@ class PpmoLearner(PPOTorchLearner):
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
-                optimizer=torch.optim.Adam(parameters, lr=rate, eps=1e-5, foreach=True),
+                optimizer=torch.optim.Adam(parameters, lr=rate, eps=1e-5, fused=True),
                 params=parameters,
                 lr_or_lr_schedule=rate,
             )
@@ -57,6 +57,24 @@ class PpmoLearner(PPOTorchLearner):
             "critic": (list(module.critic.parameters()), rates["critic_lr"]),
         }
         return {name: group for name, group in groups.items() if group[0]}
+
+    def postprocess_gradients(self, gradients_dict: dict[Any, Any]) -> dict[Any, Any]:
+        """Clip those of each optimiser by their norm, and drop those whose norm is not finite.
+
+        This and the next in place of RLlib's, which look at one tensor after another, several times: on small
+        sets that takes a tenth of the meta-iteration.
+        """
+        for optimizer in self._named_optimizers.values():
+            (group,) = optimizer.param_groups
+            norm = torch.nn.utils.clip_grad_norm_(group["params"], self.config.grad_clip, foreach=True)
+            if not norm.isfinite():
+                optimizer.zero_grad()
+        return gradients_dict
+
+    def apply_gradients(self, gradients_dict: dict[Any, Any]) -> None:
+        """Step by the gradients that the parameters hold."""
+        for optimizer in self._named_optimizers.values():
+            optimizer.step()
 
     def _create_iterator_if_necessary(
         self,
