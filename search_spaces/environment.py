@@ -1,13 +1,10 @@
-"""The spaces of environment distillation: how the set is learned, and how many states it may have.
-
-The known good points are those of ND cart-poles (``benchmarks/distilled_cartpoles.py``) and MuJoCo's tasks
-(``benchmarks/distilled_mujoco.py``); for other tasks they are where to start from.
-"""
+"""The spaces of environment distillation: how the set is learned, and how many states it may have."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search_spaces.space import Space, SpaceContext, Suggests
@@ -24,46 +21,46 @@ ENTROPY = (1e-4, 3e-2)
 FINAL_LR = (3e-3, 1.0)
 CLIP = (0.1, 0.4)
 AVERAGES = (0.0, 0.8, 0.9, 0.95)
-# More actions to tell apart take more episodes, and learners that live to see where they drift.
-FEW_ACTIONS = 2
-# From so many states on, further initialisations cost more than they bring.
-MANY_STATES = 64
+FEW_LEARNERS = 5
+_POINT = (
+    *("outer_lr", "inner_lr", "critic_lr", "learner_life", "epochs", "minibatch_size", "final_lr"),
+    *("clip", "average"),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnvironmentContext(SpaceContext):
     """What the spaces are told about a cell.
 
     Attributes:
         env: the task's name.
-        actions: how many a learner chooses among; ``None`` where actions are vectors.
+        usual: all settings of a run that are usual for the task and so many states.
         pictures: whether learners see pictures, so that they are large.
-        num_envs: environments of a trial, which its learners share out evenly.
         families: families of learners, each of which needs one at least.
         batch_size: states of the set; ``None`` where they are searched.
         batch_sizes: smallest and largest set to search.
     """
 
-    objective: str = "probe_return"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    env: str = "CartPole-v1"
-    actions: int | None = 2
+    env: str
+    usual: Callable[[int], Mapping[str, Any]]
     pictures: bool = False
-    num_envs: int = 50
     families: int = 1
-    batch_size: int | None = 2
+    batch_size: int | None = None
     batch_sizes: tuple[int, int] = (2, 512)
 
     @property
     def where(self) -> str:
         return f"for {self.env}"
 
-    @property
+    @cached_property
     def learners(self) -> tuple[int, ...]:
         """Numbers of initialisations that share the environments out evenly."""
-        most = max(MOST_CONVOLUTIONAL, self.families) if self.pictures else self.num_envs
-        fitting = [n for n in LEARNERS if self.num_envs % n == 0 and self.families <= n <= most]
-        return tuple(fitting) or (self.num_envs,)
+        ends = self.batch_sizes if self.batch_size is None else (self.batch_size,)
+        known = [self.usual(states) for states in ends]
+        num_envs = known[0]["num_envs"]
+        most = max(MOST_CONVOLUTIONAL, self.families) if self.pictures else num_envs
+        fitting = {n for n in LEARNERS if num_envs % n == 0 and self.families <= n <= most}
+        return tuple(sorted(fitting | {settings["learners"] for settings in known}))
 
     def nearest_learners(self, wanted: int) -> int:
         """The closest of :attr:`learners`."""
@@ -99,41 +96,20 @@ def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
 
 
 def good_points(context: EnvironmentContext) -> list[dict[str, Any]]:
-    """What learns cart-poles of as many actions, then the same with other numbers of learners and rates."""
+    """What is usual, then the same with few learners, and with higher rates."""
     return _points(context, context.batch_size or context.batch_sizes[0])
 
 
 def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
-    vectors = context.actions is None and not context.pictures
-    simple = context.actions is not None and context.actions <= FEW_ACTIONS
-    large = states >= MANY_STATES
-    if context.pictures:
-        learners, life = 4, 5
-    elif simple:
-        learners, life = (1, 1) if large else (25, 10)
-    else:
-        learners, life = (10 if large or vectors else 50), 5
-    point: dict[str, Any] = {
-        "outer_lr": 1e-2,
-        "inner_lr": 0.3,
-        "critic_lr": 1e-2 if simple else 3e-3,
-        "learners": context.nearest_learners(learners),
-        "learner_life": life,
-        "epochs": 4 if simple or vectors else 2,
-        "minibatch_size": 1024 if vectors else 512,
-        "with_entropy": False,
-        "final_lr": 0.01,
-        "clip": 0.2,
-        "average": 0.9,
-    }
-    if context.pictures:
-        # Many pixels point the same way, so that a small step goes far.
-        point |= {"inner_lr": 0.02, "critic_lr": 5e-4, "minibatch_size": 256, "clip": 0.1}
-        point |= {"epochs": 3, "with_entropy": True, "entropy": 0.01}
+    usual = context.usual(states)
+    point: dict[str, Any] = {name: usual[name] for name in _POINT}
+    point |= {"learners": context.nearest_learners(usual["learners"]), "with_entropy": usual["entropy"] > 0}
+    if point["with_entropy"]:
+        point["entropy"] = usual["entropy"]
     others = (
         point,
-        {**point, "learners": context.nearest_learners(5)},
-        {**point, "outer_lr": 2e-2, "final_lr": 0.1},
+        {**point, "learners": context.nearest_learners(FEW_LEARNERS)},
+        {**point, "outer_lr": 2 * usual["outer_lr"], "final_lr": min(1.0, 10 * usual["final_lr"])},
     )
     asked = [_unless_fixed(other, context.fixed) for other in others]
     return [found for place, found in enumerate(asked) if found not in asked[:place]]

@@ -30,13 +30,28 @@ LATENT_CONTEXTS = [
         [(True, "probe_accuracy"), (True, "roundtrip_accuracy"), (False, "probe_accuracy")],
     )
 ]
+
+
+def environment(env: str, **named: Any) -> EnvironmentContext:
+    """What a sweep tells the spaces; without ``batch_size`` states are searched."""
+    settings = {name: named.pop(name) for name in ("num_envs", "families") if name in named}
+    return EnvironmentContext(
+        env=env,
+        usual=lambda states: EnvironmentConfig.parse({"env": env, "batch_size": states, **settings}).flat(),
+        pictures=env == "Pong",
+        families=len(settings.get("families", "same").split("+")),
+        **named,
+    )
+
+
 ENVIRONMENT_CONTEXTS = [
-    EnvironmentContext(),
-    EnvironmentContext(env="CartPole5D-v1", actions=10, num_envs=100, batch_size=512),
-    EnvironmentContext(env="ALE/Pong-v5", actions=6, pictures=True, num_envs=50, batch_size=4),
-    EnvironmentContext(env="Hopper-v5", actions=None, num_envs=7, batch_size=64),
-    EnvironmentContext(num_envs=12, families=3, batch_size=None, batch_sizes=(3, 3)),
-    EnvironmentContext(env="CartPole3D-v1", actions=6, num_envs=100, batch_size=None, batch_sizes=(4, 512)),
+    environment("CartPole-v1", batch_size=2),
+    environment("CartPole5D-v1", batch_size=512),
+    environment("Pong", batch_size=4),
+    environment("Hopper-v5", num_envs=7, batch_size=64),
+    environment("CartPole2D-v1", families="same+xe+random_size", batch_size=512),
+    environment("CartPole-v1", num_envs=12, families="same+xe+random_size", batch_sizes=(3, 3)),
+    environment("CartPole3D-v1", batch_sizes=(4, 512)),
 ]
 
 
@@ -48,8 +63,10 @@ def parse_latent(settings: Mapping[str, Any], context: LatentContext) -> None:
 
 def parse_environment(settings: Mapping[str, Any], context: EnvironmentContext) -> None:
     own = {} if context.batch_size is None else {"batch_size": context.batch_size}
-    given = {"env": context.env, "num_envs": context.num_envs, **own}
+    num_envs = context.usual(2)["num_envs"]
+    given = {"env": context.env, "num_envs": num_envs, **own}
     parsed = EnvironmentConfig.parse({**settings, **given, **context.fixed})
+    assert parsed.outer.num_envs == num_envs
     assert parsed.outer.learners >= context.families
     low, high = context.batch_sizes
     assert low <= settings.get("batch_size", low) <= high
@@ -134,15 +151,23 @@ def test_good_points_cover_each_method(context: LatentContext) -> None:
 
 
 def test_learners_share_environments_evenly() -> None:
-    assert EnvironmentContext(num_envs=50).learners == (1, 2, 5, 10, 25, 50)
-    assert EnvironmentContext(num_envs=7).learners == (1,)
-    assert EnvironmentContext(num_envs=7, families=2).learners == (7,)
-    assert EnvironmentContext(num_envs=100, families=6).learners == (10, 20, 25, 50)
-    assert EnvironmentContext(num_envs=50, pictures=True).learners == (1, 2, 5)
+    assert environment("CartPole-v1", batch_size=2).learners == (1, 2, 5, 10, 25, 50)
+    assert environment("CartPole-v1", num_envs=7, batch_size=2).learners == (1, 7)
+    three = environment("CartPole-v1", num_envs=60, families="same+xe+ortho1", batch_size=512)
+    assert three.learners == (5, 10, 15, 20)
+    assert environment("Pong", batch_size=4).learners == (1, 2, 4)
+
+
+@pytest.mark.parametrize("context", ENVIRONMENT_CONTEXTS, ids=lambda context: context.env)
+def test_what_is_usual_is_tried_first(context: EnvironmentContext) -> None:
+    space = ENVIRONMENT_SPACES["environment" if context.batch_size else "smallest_batch"]
+    usual = context.usual(context.batch_size or context.batch_sizes[0])
+    first = space.suggest(FixedTrial(space.good_points(context)[0]), context)
+    assert first == {name: usual[name] for name in first}
 
 
 def test_the_smallest_batch_is_looked_for_between_the_sizes_given() -> None:
-    context = EnvironmentContext(batch_size=None, batch_sizes=(2, 512))
+    context = environment("CartPole-v1", batch_sizes=(2, 512))
     space = ENVIRONMENT_SPACES["smallest_batch"]
     described = {p.name: p.range for p in outline(space, context)}
     assert described["batch_size"] == "2 to 512, logarithmic"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces import ENVIRONMENT_SPACES, EnvironmentContext, Space
@@ -157,12 +158,12 @@ class EnvironmentSweep(SweepConfig):
     def _states(self, task: Task) -> tuple[int | None, ...]:
         if self.space == SMALLEST_BATCH:
             return (None,)
-        return self.batch_sizes or (self._usual(task)["batch_size"],)
+        return self.batch_sizes or (self._usual(task.env_id)["batch_size"],)
 
-    def _usual(self, task: Task) -> dict[str, Any]:
-        from trainables.environment.usual import usual_settings
-
-        return usual_settings({"env": task.env_id, **self.settings})
+    def _usual(self, env: str, batch_size: int | None = None) -> dict[str, Any]:
+        """All settings of a run for which nothing is proposed."""
+        states = {} if batch_size is None else {"batch_size": batch_size}
+        return EnvironmentConfig.parse({**self.settings, "env": env, **states}).flat()
 
     @property
     def space_of_choice(self) -> Space[EnvironmentContext]:
@@ -183,17 +184,12 @@ class EnvironmentSweep(SweepConfig):
             objective=self.metric,
             fixed=self.settings,
             env=task.env_id,
-            actions=_choices(task),
+            usual=partial(self._usual, task.env_id),
             pictures=task.sees_pictures,
-            num_envs=self._num_envs(task),
             families=len(from_flat(SetConfig, self.settings).family_names),
             batch_size=cell.batch_size,
             batch_sizes=(low, high),
         )
-
-    def _num_envs(self, task: Task) -> int:
-        number: int = {**self._usual(task), **self.settings}["num_envs"]
-        return number
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
         # The number of learners alone has to go with others.
@@ -204,8 +200,9 @@ class EnvironmentSweep(SweepConfig):
         own: dict[str, Any] = {"env": cell.env, "seed": cell.seed, "threads": self.cpus_per_trial}
         if cell.batch_size is not None:
             own["batch_size"] = cell.batch_size
-        given = {"num_envs": self._num_envs(_opened(cell.env)), **self.settings}
-        return EnvironmentConfig.parse({**given, **proposed, **own}).flat()
+        # Environments stay as many, whatever number of learners shares them.
+        num_envs = self._usual(cell.env, cell.batch_size)["num_envs"]
+        return EnvironmentConfig.parse({"num_envs": num_envs, **self.settings, **proposed, **own}).flat()
 
     def cell_of(self, settings: Mapping[str, Any]) -> EnvironmentCell:
         searched = self.space == SMALLEST_BATCH
@@ -235,7 +232,3 @@ def _opened(env: str) -> Task:
     from trainables.environment.tasks import open_task
 
     return open_task(env)
-
-
-def _choices(task: Task) -> int | None:
-    return task.actions if task.discrete else None
