@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium as gym
 
 from trainables.environment.cartpole import MAX_EPISODE_STEPS, dimensions_of
+from trainables.environment.choices import LEVELS
 from trainables.environment.config import EnvironmentConfig
 from trainables.environment.tasks import Task
 
@@ -43,7 +44,8 @@ class Costs:
 
 
 # Fitted to meta-iterations of cart-poles, Hopper, Ant and Pong with 1 to 50 learners and 2 to 512 states,
-# timed as in benchmarks/meta_iteration.py; within a quarter of each of them.
+# timed as in benchmarks/meta_iteration.py; within a quarter of each of them. Games were timed on a processor
+# that computes in bfloat16.
 VECTORS = Costs(
     timed_envs=50,
     episode=500,  # some walk on to the end at 1,000, others soon fall
@@ -66,6 +68,8 @@ PICTURES = Costs(
     state=2.4e-3,
     learner=6e-2,
 )
+# Where all layers but the last are the encoder's: learners and critic share them.
+ENCODED_PICTURES = replace(PICTURES, row=8e-4, state=3e-4, learner=1e-3)
 
 
 def simulated_s(task: Task) -> float:
@@ -91,7 +95,7 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
         step_s: those of an environment step (see :func:`simulated_s`).
     """
     distilled, outer, probe = settings.distilled, settings.outer, settings.probe
-    costs = _costs(task)
+    costs = _costs(task, distilled.encoder_level)
     steps = outer.num_envs * outer.rollout_steps
     updates = outer.epochs * math.ceil(steps / outer.minibatch_size)
     rows = min(outer.minibatch_size, steps)
@@ -107,8 +111,15 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
     return outer.iterations * iteration + probes * judged * (step_s + costs.judged)
 
 
-def _costs(task: Task) -> Costs:
-    return PICTURES if task.sees_pictures else VECTORS
+def _costs(task: Task, level: str = "none") -> Costs:
+    if not task.sees_pictures:
+        return VECTORS
+    shared = LEVELS[level] / max(LEVELS.values())
+    between = {
+        name: (1 - shared) * getattr(PICTURES, name) + shared * getattr(ENCODED_PICTURES, name)
+        for name in ("row", "state", "learner")
+    }
+    return replace(PICTURES, **between)
 
 
 def _time_limit(task: Task) -> float:
