@@ -78,6 +78,13 @@ class OuterConfig:
     encoder_lr: float = option(
         2.5e-4, "Adam's learning rate of the encoder, where there is one", above=0.0, at_most=1e30
     )
+    log_std_lr: float = option(
+        2e-3,
+        "Adam's learning rate of the logarithms that the set teaches standard deviations by, where actions "
+        "are vectors",
+        above=0.0,
+        at_most=1e30,
+    )
     critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0, at_most=1e30)
     final_lr: float = option(
         0.01, "the share of these rates that is left at the end", at_least=0.0, at_most=1.0

@@ -20,12 +20,11 @@ _OF_A_FAMILY, _ENVS_EACH = 5, 3
 # Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time:
 # probes of more learners would take longer than learning.
 _VECTORS = {
-    "learners": 10,
     "rollout_steps": 80,
-    "minibatch_size": 1024,
+    "minibatch_size": 500,
+    "outer_lr": 2e-2,
     "critic_lr": 3e-3,
-    "learner_life": 5,
-    "iterations": 400,
+    "iterations": 800,
     "normalise": True,
     "scale_values": True,
     "probe_learners": 20,

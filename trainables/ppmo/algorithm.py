@@ -88,6 +88,7 @@ def algorithm_config(
                 "outer_lr": outer.outer_lr,
                 "inner_lr_lr": outer.inner_lr_lr,
                 "encoder_lr": outer.encoder_lr,
+                "log_std_lr": outer.log_std_lr,
                 "critic_lr": outer.critic_lr,
                 "final_lr": outer.final_lr,
                 "iterations": outer.iterations,

@@ -20,8 +20,9 @@ from trainables.seeds import generator
 class PpmoLearner(PPOTorchLearner):
     """Back-propagates the PPO loss of stepped learners through the inner step.
 
-    The set, the inner learning rate, the critic and the encoder between them have an optimiser each, so each
-    is clipped by its own norm. Their rates fall linearly to the share ``final_lr`` over the iterations.
+    The set, its standard deviations, the inner learning rate, the critic and the encoder between them have an
+    optimiser each, so each is clipped by its own norm. Their rates fall linearly to the share ``final_lr``
+    over the iterations.
     """
 
     def build(self) -> None:
@@ -49,9 +50,11 @@ class PpmoLearner(PPOTorchLearner):
 
     def parameter_groups(self, module: Any, rates: Mapping[str, float]) -> dict[str, tuple[list[Any], float]]:
         """What each optimiser trains, and its rate at the start, by the optimiser's name."""
-        distilled = [p for name, p in module.named_parameters() if name in ("x", "y", "y_log_std")]
+        named = dict(module.named_parameters())
         groups = {
-            "distilled": (distilled, rates["outer_lr"]),
+            "distilled": ([named[name] for name in ("x", "y") if name in named], rates["outer_lr"]),
+            # At the set's rate actions would soon vary no more, and nothing new would be tried.
+            "log_std": ([named[name] for name in ("y_log_std",) if name in named], rates["log_std_lr"]),
             "inner_lr": ([module.log_inner_lr], rates["inner_lr_lr"]),
             "encoder": (list(module.encoder.parameters()), rates["encoder_lr"]),
             "critic": (list(module.critic.parameters()), rates["critic_lr"]),
