@@ -14,6 +14,7 @@ from tune_dd.sweeps.environment.costs import distillation_s, simulated_s
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
 
 PONG = {"env": "Pong", "num_envs": 10, "rollout_steps": 20, "minibatch_size": 100, "epochs": 2}
+TEN = {"learners": 10, "minibatch_size": 1024}
 # Settings, CPU seconds of an environment step alone, and medians of those of a meta-iteration of RLlib.
 SEEN: list[tuple[dict[str, Any], float, float]] = [
     ({"learners": 25}, 1e-6, 0.109),
@@ -21,10 +22,14 @@ SEEN: list[tuple[dict[str, Any], float, float]] = [
     ({"batch_size": 512, "learners": 1}, 1e-6, 0.109),
     ({"batch_size": 512, "learners": 25}, 1e-6, 0.800),
     ({"env": "CartPole5D-v1"}, 1e-6, 0.159),
-    ({"env": "Hopper-v5"}, 1.3e-4, 0.697),
-    ({"env": "Ant-v5"}, 2.7e-4, 1.286),
+    ({"env": "Hopper-v5", **TEN}, 1.3e-4, 0.697),
+    ({"env": "Ant-v5", **TEN}, 2.7e-4, 1.286),
     ({**PONG, "learners": 1}, 3.1e-4, 1.182),
     ({**PONG, "learners": 5}, 3.1e-4, 2.718),
+    ({"env": "Pong"}, 3.4e-4, 8.74),
+    ({"env": "Pong", "encoder_level": "l2"}, 3.4e-4, 6.16),
+    ({"env": "Pong", "encoder_level": "l4"}, 3.4e-4, 3.33),
+    ({"env": "Pong", "encoder_level": "l4", "batch_size": 64}, 3.4e-4, 4.19),
 ]
 
 
