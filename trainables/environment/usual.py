@@ -21,10 +21,10 @@ _OF_A_FAMILY, _ENVS_EACH = 5, 3
 # probes of more learners would take longer than learning.
 _VECTORS = {
     "rollout_steps": 80,
-    "minibatch_size": 500,
     "outer_lr": 2e-2,
     "critic_lr": 3e-3,
     "iterations": 800,
+    "iterations_per_report": 20,
     "normalise": True,
     "scale_values": True,
     "probe_learners": 20,
