@@ -68,7 +68,7 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         usual |= {"learners": 1, "learner_life": 1, "iterations": 120}
     elif dimensions is not None and dimensions > 1:
         usual |= {**_AXES, "learners": 5 if large else 50, "learner_life": 2 if large else 5}
-        usual["iterations"] = 300 * dimensions if large else 400 * dimensions + 600
+        usual["iterations"] = 300 * dimensions if large else max(1800, 400 * dimensions)
     elif task.sees_pictures:
         usual |= _PICTURES
     elif not task.discrete:
