@@ -31,8 +31,8 @@ def test_every_kind_of_task_has_a_size(env: str, states: int) -> None:
 
 def test_more_axes_are_learned_longer_and_with_more_learners() -> None:
     small, large = parsed(env="CartPole3D-v1"), parsed(env="CartPole3D-v1", batch_size=512)
-    assert (small["iterations"], small["learners"], small["num_envs"]) == (1800, 50, 100)
-    assert (large["iterations"], large["learners"], large["num_envs"]) == (900, 5, 100)
+    assert (small["iterations"], small["learners"], small["num_envs"]) == (1200, 50, 100)
+    assert (large["iterations"], large["learners"], large["num_envs"]) == (600, 5, 100)
     assert parsed(env="CartPole5D-v1")["iterations"] == 2000
 
 
@@ -52,7 +52,7 @@ def test_games_are_learned_with_few_convolutional_learners() -> None:
 def test_several_families_get_learners_each() -> None:
     settings = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe+xe")
     assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)
-    assert settings["iterations"] == 500
+    assert settings["iterations"] > parsed(env="CartPole2D-v1", batch_size=512)["iterations"]
 
 
 @pytest.mark.parametrize(

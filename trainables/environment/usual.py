@@ -11,8 +11,9 @@ from trainables.environment.tasks import Task, open_task
 
 MANY_STATES = 64
 """From so many states on, further initialisations cost more than they bring."""
-# Several axes need episodes of more learners, which live to see where they drift.
-_AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3}
+# Several axes need episodes of more learners, which live to see where they drift. Few do, and slowly: their
+# episodes end after some 400 steps, which has to count.
+_AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3, "gamma": 0.997}
 # Learners of several families must agree on what the set says: where observations are of like sizes, what
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
 _FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 5, "normalise": True}
@@ -68,7 +69,7 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         usual |= {"learners": 1, "learner_life": 1, "iterations": 120}
     elif dimensions is not None and dimensions > 1:
         usual |= {**_AXES, "learners": 5 if large else 50, "learner_life": 2 if large else 5}
-        usual["iterations"] = 300 * dimensions if large else max(1800, 400 * dimensions)
+        usual["iterations"] = (200 if large else 400) * dimensions
     elif task.sees_pictures:
         usual |= _PICTURES
     elif not task.discrete:
