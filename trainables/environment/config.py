@@ -97,7 +97,9 @@ class OuterConfig:
     scale_values: bool = option(
         False, "learn the critic in units of the values' own size, for tasks whose returns are large or small"
     )
-    grad_clip: float = option(0.5, "largest gradient norm, of the set and of the critic each", above=0.0)
+    grad_clip: float = option(
+        0.5, "largest gradient norm, of the set, of the critic and of whatever else has a rate", above=0.0
+    )
     average: float = option(
         0.9, "decay of the average over iterations that is kept as the result", at_least=0.0, at_most=0.9999
     )

@@ -50,11 +50,11 @@ class PpmoLearner(PPOTorchLearner):
 
     def parameter_groups(self, module: Any, rates: Mapping[str, float]) -> dict[str, tuple[list[Any], float]]:
         """What each optimiser trains, and its rate at the start, by the optimiser's name."""
-        named = dict(module.named_parameters())
+        distilled = [p for name, p in module.named_parameters() if name in ("x", "y")]
         groups = {
-            "distilled": ([named[name] for name in ("x", "y") if name in named], rates["outer_lr"]),
+            "distilled": (distilled, rates["outer_lr"]),
             # At the set's rate actions would soon vary no more, and nothing new would be tried.
-            "log_std": ([named[name] for name in ("y_log_std",) if name in named], rates["log_std_lr"]),
+            "log_std": ([] if module.task.discrete else [module.y_log_std], rates["log_std_lr"]),
             "inner_lr": ([module.log_inner_lr], rates["inner_lr_lr"]),
             "encoder": (list(module.encoder.parameters()), rates["encoder_lr"]),
             "critic": (list(module.critic.parameters()), rates["critic_lr"]),
