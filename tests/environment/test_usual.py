@@ -34,6 +34,7 @@ def test_more_axes_are_learned_longer_and_with_more_learners() -> None:
     assert (small["iterations"], small["learners"], small["num_envs"]) == (1200, 50, 100)
     assert (large["iterations"], large["learners"], large["num_envs"]) == (600, 5, 100)
     assert parsed(env="CartPole5D-v1")["iterations"] == 2000
+    assert small["gamma"] == large["gamma"] > parsed(env="CartPole-v1")["gamma"], "a slow drift must count"
 
 
 def test_tasks_of_vectors_are_normalised() -> None:

@@ -103,6 +103,18 @@ def test_an_encoder_is_learned_at_its_own_rate(started: Callable[..., PpmoRun]) 
     assert run.distilled().encoder is not None
 
 
+def test_deviations_are_learned_at_their_own_rate(started: Callable[..., PpmoRun]) -> None:
+    rates = {"outer_lr": 1e-2, "log_std_lr": 1e-4}
+    run = started(
+        **{**TINY, **rates, "env": "Reacher-v5", "minibatch_size": 10_000, "epochs": 1, "iterations": 1}
+    )
+    before = {name: tensor.clone() for name, tensor in states(run).items()}
+    run._algorithm.train()
+    moved = {name: (now - before[name]).abs().max() for name, now in states(run).items()}
+    assert moved["y_log_std"] == pytest.approx(1e-4, rel=0.1)
+    assert moved["x"] == pytest.approx(1e-2, rel=0.1)
+
+
 def test_learners_are_trained_on_what_they_saw(started: Callable[..., PpmoRun]) -> None:
     """The first outer step's policy is the one that sampled, though statistics move: its ratios are 1."""
     run = started(**{**TINY, "normalise": True, "iterations": 2, "minibatch_size": 200, "epochs": 1})
