@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from trainables.ppmo.batch import by_learner, estimate_advantages
+from trainables.ppmo.batch import LEARNER, by_learner, estimate_advantages
 from trainables.ppmo.learner import minibatches
 
 GAMMA, LAMBDA = 0.5, 0.5
@@ -95,7 +97,7 @@ def test_minibatches_share_each_learner_out(steps: int, number: int) -> None:
         "obs": torch.randn(learners, steps, 2),
     }
     rows["obs"][..., 0] = rows["row"]
-    parts = list(minibatches(rows, number, torch.Generator().manual_seed(0)))
+    parts = list(minibatches(rows, number, 1, torch.Generator().manual_seed(0)))
     assert len(parts) == number
     for part in parts:
         shares = torch.bincount(part["owner"], minlength=learners)
@@ -106,13 +108,39 @@ def test_minibatches_share_each_learner_out(steps: int, number: int) -> None:
     assert torch.equal(every.sort().values, torch.arange(learners * steps))
 
 
+@pytest.mark.parametrize(("groups", "sizes"), [(2, [3, 2]), (5, [1] * 5), (9, [1] * 5)])
+def test_a_minibatch_has_steps_of_one_group_of_learners(groups: int, sizes: list[int]) -> None:
+    learners, steps, number = 5, 12, 10
+    rows = {"row": torch.arange(learners * steps).reshape(learners, steps)}
+    parts = list(minibatches(rows, number, groups, torch.Generator().manual_seed(0)))
+    whose = [part[LEARNER].unique().tolist() for part in parts]
+    assert [len(some) for some in whose] == sizes * (number // len(sizes))
+    turn = whose[: len(sizes)]
+    assert sorted(itertools.chain(*turn)) == list(range(learners))
+    assert whose == turn * (number // len(sizes))
+    for part in parts:
+        assert torch.equal(part["row"] // steps, part[LEARNER])
+        assert torch.equal(part[LEARNER], part[LEARNER].sort().values)
+        assert len(set(torch.bincount(part[LEARNER])[part[LEARNER].unique()].tolist())) == 1
+    assert torch.equal(torch.cat([p["row"] for p in parts]).sort().values, torch.arange(learners * steps))
+
+
+def test_learners_are_grouped_anew_in_each_epoch() -> None:
+    rows = {"row": torch.arange(60).reshape(6, 10)}
+    draws = torch.Generator().manual_seed(0)
+    first, second = (
+        [part[LEARNER].unique().tolist() for part in minibatches(rows, 4, 2, draws)] for _ in range(2)
+    )
+    assert first != second
+
+
 def test_each_epoch_cuts_anew() -> None:
     rows = {"row": torch.arange(40).reshape(2, 20)}
     draws = torch.Generator().manual_seed(0)
-    first, second = (torch.cat([part["row"] for part in minibatches(rows, 4, draws)]) for _ in range(2))
-    again = torch.cat([part["row"] for part in minibatches(rows, 4, torch.Generator().manual_seed(0))])
+    first, second = (torch.cat([part["row"] for part in minibatches(rows, 4, 1, draws)]) for _ in range(2))
+    again = torch.cat([part["row"] for part in minibatches(rows, 4, 1, torch.Generator().manual_seed(0))])
     assert torch.equal(first, again) and not torch.equal(first, second)
     assert not torch.equal(first.sort().values, first)
     # Learners are not cut at the same steps.
-    part = next(iter(minibatches(rows, 4, draws)))["row"].reshape(2, -1)
+    part = next(iter(minibatches(rows, 4, 1, draws)))["row"].reshape(2, -1)
     assert not torch.equal(part[0].sort().values, part[1].sort().values - 20)

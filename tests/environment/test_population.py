@@ -42,6 +42,14 @@ def test_outputs_are_those_of_each_group() -> None:
         first += count
 
 
+@pytest.mark.parametrize("which", [[0, 1, 2, 3, 4, 5], [0], [2], [1, 2, 4], [3, 5]])
+def test_a_part_acts_as_it_does_among_all(which: list[int]) -> None:
+    initial, seen = MIXED.draw(draws()), torch.randn(6, 7, 8, generator=draws(3))
+    part, parameters = MIXED.part(torch.tensor(which), initial)
+    assert part.count == len(which) and min(part.counts) > 0
+    torch.testing.assert_close(part.outputs(parameters, seen[which]), MIXED.outputs(initial, seen)[which])
+
+
 def test_draws_follow_the_generator() -> None:
     first, again = MIXED.draw(draws(4)), MIXED.draw(draws(4))
     assert all(torch.equal(a[name], b[name]) for a, b in zip(first, again, strict=True) for name in a)

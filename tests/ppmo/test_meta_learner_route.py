@@ -49,7 +49,7 @@ class NetworkModule(PpmoModule):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         # The set is features already; observations are brought to them.
         seen = batch[Columns.OBS] if LABELS in batch else self.features(batch[Columns.OBS])
-        return {Columns.ACTION_DIST_INPUTS: self.act([dict(self.network.items())], seen)}
+        return {Columns.ACTION_DIST_INPUTS: self.act(self.population, [dict(self.network.items())], seen)}
 
 
 class InnerStep(TorchDifferentiableLearner):

@@ -66,7 +66,7 @@ def test_trials_of_large_sets_and_slow_tasks_cost_more() -> None:
     trial_s = {
         cell: kind.trial_s(kind.config.trial_settings(cell, {})) for cell in (few, many, kind.config.cells[1])
     }
-    assert trial_s[many] > 3 * trial_s[few]
+    assert trial_s[many] > 2 * trial_s[few]  # probes cost both the same, the more the slower the machine
     assert trial_s[kind.config.cells[1]] > 5 * trial_s[few]
 
 

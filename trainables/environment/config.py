@@ -71,6 +71,12 @@ class OuterConfig:
     rollout_steps: int = option(40, "steps of each environment in a meta-iteration", at_least=1)
     epochs: int = option(4, "passes over a meta-iteration's steps", at_least=1)
     minibatch_size: int = option(512, "environment steps in one outer step", at_least=1)
+    learner_groups: int = option(
+        1,
+        "groups that learners are cut into, at most one each; an outer step goes by one group's steps alone, "
+        "which makes it cheaper",
+        at_least=1,
+    )
     outer_lr: float = option(1e-2, "Adam's learning rate of the set", above=0.0, at_most=1e30)
     inner_lr_lr: float = option(
         1e-2, "Adam's learning rate of the inner learning rate's logarithm", above=0.0, at_most=1e30

@@ -37,6 +37,24 @@ class Population:
             for architecture, count in zip(self.architectures, self.counts, strict=True)
         ]
 
+    def part(self, which: Tensor, content: Sequence[Parameters]) -> tuple[Population, list[Parameters]]:
+        """Some learners alone, with their parameters.
+
+        Args:
+            which: their numbers, (k,) ascending.
+            content: parameters of all K.
+        """
+        among = torch.repeat_interleave(torch.tensor(self.counts, device=which.device))[which]
+        first = 0
+        kept = []
+        for i, (architecture, count) in enumerate(zip(self.architectures, self.counts, strict=True)):
+            rows = which[among == i] - first
+            first += count
+            if len(rows):
+                kept.append((architecture, len(rows), {name: t[rows] for name, t in content[i].items()}))
+        architectures, counts, parameters = zip(*kept, strict=True)
+        return Population(architectures, counts), list(parameters)
+
     def step(
         self, initial: Sequence[Parameters], x: Tensor, y: Tensor, inner_lr: Tensor, **named: object
     ) -> list[Parameters]:

@@ -92,6 +92,8 @@ def algorithm_config(
                 "critic_lr": outer.critic_lr,
                 "final_lr": outer.final_lr,
                 "iterations": outer.iterations,
+                # Several Learners share the episodes, so that one of them may have no row of a group.
+                "learner_groups": outer.learner_groups if num_learners < 2 else 1,
             },
         )
         .debugging(seed=outer.seed, log_level="ERROR")

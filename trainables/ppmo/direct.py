@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.environment.config import EnvironmentConfig, SetConfig
 from trainables.environment.imitation import Policy
 from trainables.environment.learners import Parameters
-from trainables.environment.population import training_population
+from trainables.environment.population import Population, training_population
 from trainables.environment.rollouts import episode_returns
 from trainables.environment.tasks import open_task
 from trainables.environment.validation import Returns
@@ -48,8 +48,10 @@ class DirectModule(PpmoModule):
         with torch.no_grad():
             return self._forward_train(batch)
 
-    def step_learners(self, create_graph: bool) -> list[Parameters]:
-        return [dict(self.learner.items())]
+    def step_learners(
+        self, create_graph: bool, which: Tensor | None = None
+    ) -> tuple[Population, list[Parameters]]:
+        return self.population, [dict(self.learner.items())]
 
     def redraw(self) -> None:
         """Count the iterations, as minibatches and learning rates follow from their number."""

@@ -13,6 +13,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from trainables.ppmo.batch import LEARNER
 from trainables.ppmo.module import SCALED, PpmoModule
 from trainables.seeds import generator
 
@@ -97,9 +98,10 @@ class PpmoLearner(PPOTorchLearner):
         )
         # The same number on each Learner, whatever its share of the episodes: they wait for each other.
         number = math.ceil(self.config.train_batch_size_per_learner / (minibatch_size or len(batch)))
+        groups = self.config.learner_config_dict["learner_groups"]
         draws = generator(self._own.seed, "minibatches", int(self._own.drawn))
         for _ in range(num_epochs):
-            for minibatch in minibatches(rows, number, draws):
+            for minibatch in minibatches(rows, number, groups, draws):
                 yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(minibatch)}, len(minibatch))
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
@@ -120,19 +122,28 @@ class PpmoLearner(PPOTorchLearner):
 
 
 def minibatches(
-    rows: Mapping[str, torch.Tensor], number: int, draws: torch.Generator
+    rows: Mapping[str, torch.Tensor], number: int, groups: int, draws: torch.Generator
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Cut a batch into ``number`` parts at random, each with as many rows of every learner.
+    """Cut a batch at random into about ``number`` parts, each with as many rows of every learner in it.
 
     Args:
         rows: columns of shape (K, M, ...).
+        groups: into so many the learners are cut, at most K; each part has rows of one group alone, and the
+            groups take turns.
 
     Yields:
-        Columns of shape (K * m, ...), learner after learner.
+        Columns of shape (k * m, ...), learner after learner, with a column of their numbers.
     """
     some = next(iter(rows.values()))
     order = torch.rand(some.shape[:2], generator=draws).argsort(1).to(some.device)  # (K, M)
-    learners = torch.arange(len(some), device=some.device)[:, None]
-    for part in range(number):
-        chosen = order[:, part::number]  # (K, m)
-        yield {name: column[learners, chosen].flatten(0, 1) for name, column in rows.items()}
+    among = [torch.arange(len(some))]
+    if groups > 1:
+        mixed = torch.randperm(len(some), generator=draws)
+        among = [group.sort().values for group in mixed.tensor_split(min(groups, len(some)))]
+    parts = math.ceil(number / len(among))
+    for part in range(parts):
+        for group in among:
+            learners = group.to(some.device)[:, None]
+            chosen = order[learners.squeeze(1), part::parts]  # (k, m)
+            columns = {name: column[learners, chosen].flatten(0, 1) for name, column in rows.items()}
+            yield {**columns, LEARNER: learners.expand_as(chosen).flatten()}

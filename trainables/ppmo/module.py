@@ -22,9 +22,10 @@ from trainables.environment.critic import Critic
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.learners import Parameters
 from trainables.environment.perception import Perception, draw_encoder
-from trainables.environment.population import training_population
+from trainables.environment.population import Population, training_population
 from trainables.environment.rollouts import random_states
 from trainables.environment.tasks import open_task
+from trainables.ppmo.batch import LEARNER
 from trainables.precision import fast_dtype
 from trainables.seeds import derive_seed, generator
 
@@ -103,7 +104,8 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
-            outputs = self.act(self.stepped.parameters_of(), self.features(batch[Columns.OBS]))
+            features = self.features(batch[Columns.OBS])
+            outputs = self.act(self.population, self.stepped.parameters_of(), features)
         return {Columns.ACTION_DIST_INPUTS: outputs}
 
     def features(self, observations: Tensor) -> Tensor:
@@ -111,15 +113,15 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         with self._arithmetic(observations.device):
             return self.perception()(observations).float()
 
-    def act(self, parameters: list[Parameters], features: Tensor) -> Tensor:
-        """Inputs of the action distribution for rows that belong to the learners in equal shares, in order.
+    def act(self, population: Population, parameters: list[Parameters], features: Tensor) -> Tensor:
+        """Inputs of the action distribution for rows that belong to K learners in equal shares, in order.
 
         (K * n, *features) -> (K * n, actions), or (K * n, 2 * actions) with the log of the deviations.
         """
-        outputs = self.population.outputs(
-            parameters, features.unflatten(0, (self.population.count, -1))
+        outputs = population.outputs(
+            parameters, features.unflatten(0, (population.count, -1))
         )  # (K, n, actions)
-        log_std = self.population.log_std(parameters)
+        log_std = population.log_std(parameters)
         if log_std is not None:
             outputs = torch.cat([outputs, log_std.unsqueeze(1).expand_as(outputs)], -1)
         return outputs.flatten(0, 1)
@@ -142,12 +144,17 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     # Learning
 
-    def step_learners(self, create_graph: bool) -> list[Parameters]:
-        """This meta-iteration's learners after the inner step."""
+    def step_learners(
+        self, create_graph: bool, which: Tensor | None = None
+    ) -> tuple[Population, list[Parameters]]:
+        """This meta-iteration's learners after the inner step: all, or those numbered ``which``, (k,)."""
+        population, initial = self.population, self.initial.parameters_of()
+        if which is not None:
+            population, initial = population.part(which, initial)
         with self._arithmetic(self.x.device):
             x = self.perception().encode(self.x)
-        return self.population.step(
-            self.initial.parameters_of(),
+        return population, population.step(
+            initial,
             x.float(),
             self.y,
             self.log_inner_lr.exp(),
@@ -159,7 +166,9 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         features = self.features(batch[Columns.OBS])
-        outputs = self.act(self.step_learners(True), features)
+        # Only those whose rows these are take the inner step, which is most of the work.
+        which = torch.unique_consecutive(batch[LEARNER]) if LEARNER in batch else None
+        outputs = self.act(*self.step_learners(True, which), features)
         return {Columns.ACTION_DIST_INPUTS: outputs, Columns.EMBEDDINGS: features}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
@@ -182,7 +191,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
             turns = torch.arange(self.population.count) + self.drawn
             due = first | (turns % self.model_config[LIFE] == 0)
             self.initial.fill(fresh, due.split(self.population.counts))
-        self.stepped.fill(self.step_learners(False))
+        self.stepped.fill(self.step_learners(False)[1])
 
     def update_average(self) -> None:
         """Move the average towards the set as it is."""

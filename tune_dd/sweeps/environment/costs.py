@@ -97,9 +97,10 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
     distilled, outer, probe = settings.distilled, settings.outer, settings.probe
     costs = _costs(task, distilled.encoder_level)
     steps = outer.num_envs * outer.rollout_steps
-    updates = outer.epochs * math.ceil(steps / outer.minibatch_size)
-    rows = min(outer.minibatch_size, steps)
-    inner = outer.learners * (costs.learner + distilled.batch_size * costs.state)
+    groups = min(outer.learner_groups, outer.learners)
+    updates = outer.epochs * groups * math.ceil(math.ceil(steps / outer.minibatch_size) / groups)
+    rows = outer.epochs * steps / updates
+    inner = outer.learners / groups * (costs.learner + distilled.batch_size * costs.state)
     iteration = (
         costs.iteration
         + steps * (step_s + costs.sampled)
