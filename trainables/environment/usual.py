@@ -13,10 +13,17 @@ MANY_STATES = 64
 """From so many states on, further initialisations cost more than they bring."""
 # Several axes need episodes of more learners, which live to see where they drift. Few do, and slowly: their
 # episodes end after some 400 steps, which has to count.
-_AXES = {"num_envs": 100, "epochs": 2, "critic_lr": 3e-3, "gamma": 0.997}
+_AXES = {"num_envs": 100, "epochs": 2, "learner_groups": 5, "critic_lr": 3e-3, "gamma": 0.997}
 # Learners of several families must agree on what the set says: where observations are of like sizes, what
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
-_FAMILIES = {"epochs": 2, "minibatch_size": 1024, "critic_lr": 3e-3, "learner_life": 5, "normalise": True}
+_FAMILIES = {
+    "epochs": 2,
+    "minibatch_size": 1024,
+    "learner_groups": 5,
+    "critic_lr": 3e-3,
+    "learner_life": 5,
+    "normalise": True,
+}
 _OF_A_FAMILY, _ENVS_EACH = 5, 3
 # Episodes outlive a meta-iteration, numbers have no natural size, and simulating is what takes the time:
 # probes of more learners would take longer than learning.
@@ -63,6 +70,8 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     task = open_task(given.get("env", "CartPole-v1"))
     usual: dict[str, Any] = {"batch_size": smallest_sensible(task), "num_envs": 50, "learners": 25}
+    if given.get("targets") == "hard":
+        usual["batch_size"] = task.actions  # each action must be some state's
     dimensions = cartpole.dimensions_of(task.env_id)
     large = _number(given, "batch_size", usual["batch_size"]) >= MANY_STATES
     if dimensions == 1 and large:
