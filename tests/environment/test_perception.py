@@ -120,6 +120,12 @@ def test_families_of_vectors() -> None:
     assert {learner.activation for learner in deeper} == {"none"} and wider.widths == (32, 256)
 
 
+def test_a_first_layer_that_looks_like_the_second_stays() -> None:
+    deeper = learners("random_size", open_task("CartPole16D-v1"))  # 64 numbers to see
+    assert [len(learner.layers) for learner in deeper] == [2, 3, 4, 5, 6, 7]
+    assert deeper[0].layers == (Dense(64, 64), Dense(64, 32))
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("family", ["same", "ortho1", "xe", "random_size"])
 def test_families_of_pictures_can_act_at_every_level(family: str, level: str) -> None:

@@ -21,7 +21,7 @@ LOGITS = torch.tensor([[0.0, 1.0, -2.0, 0.5], [3.0, 3.0, 0.0, -30.0]])
 def test_sampled_actions_follow_the_softmax() -> None:
     number = 20_000
     outputs = LOGITS.unsqueeze(1).expand(2, number, 4)
-    actions = choose(outputs, {}, discrete=True, greedy=False, generator=draws())
+    actions = choose(outputs, {}, discrete=True, greedy=False, draws=draws())
     assert actions.shape == (2, number) and actions.dtype == torch.int64
     for k in range(2):
         counts = np.bincount(actions[k], minlength=4)
@@ -39,7 +39,7 @@ def test_sampled_vectors_are_normal_with_their_deviation() -> None:
     means = torch.tensor([[1.0, -1.0], [0.0, 5.0]])
     parameters = {LOG_STD: torch.tensor([[0.0, -1.0], [1.0, 0.5]])}
     outputs = means.unsqueeze(1).expand(2, 20_000, 2)
-    actions = choose(outputs, parameters, discrete=False, greedy=False, generator=draws())
+    actions = choose(outputs, parameters, discrete=False, greedy=False, draws=draws())
     deviation = parameters[LOG_STD].exp()
     for k in range(2):
         for j in range(2):

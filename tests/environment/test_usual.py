@@ -84,3 +84,9 @@ def test_wrong_values_are_left_to_their_check(given: dict[str, Any]) -> None:
 def test_what_was_settled_stays() -> None:
     settled = parsed(env="Hopper-v5", learners=5)
     assert parsed(**settled) == settled
+
+
+def test_each_action_is_some_hard_targets() -> None:
+    assert EnvironmentConfig.parse({"env": "CartPole3D-v1", "targets": "hard"}).distilled.batch_size == 6
+    given = {"env": "CartPole3D-v1", "targets": "hard", "batch_size": 4}
+    assert EnvironmentConfig.parse(given).distilled.batch_size == 4

@@ -75,7 +75,7 @@ def _deeper(own: NetworkLearner, extra: int) -> NetworkLearner:
     # As the method's authors have it: nothing else between the first hidden layer and the last layer.
     *first, last = own.layers
     between = Dense(last.inputs, last.inputs)
-    kept = [layer for layer in first if layer != between]
+    kept = first[:-1] if len(first) > 1 and first[-1] == between else first
     return dataclasses.replace(own, layers=(*kept, *(between,) * extra, last), activation="none")
 
 

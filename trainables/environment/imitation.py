@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.environment.cartpole import Batch
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.families import learners as architectures_of
 from trainables.environment.inner_step import learner_losses
 from trainables.environment.learners import LOG_STD, Learner, Parameters
 from trainables.environment.perception import Perception
-from trainables.environment.rollouts import choose, episode_returns
+from trainables.environment.rollouts import choose, episode_returns, visited_states
 from trainables.environment.tasks import Task
 from trainables.environment.validation import Returns, validate
 from trainables.seeds import derive_seed, generator
 
 INNER_LRS = tuple(10 ** (exponent / 2) for exponent in range(-4, 7))
 """From 0.01 to 1,000, two to a decade."""
-# So many that whole episodes are among them, not their beginnings alone.
-_LEAST_STEPS = 1000
-_NUM_ENVS = 32
 
 
 @dataclass(frozen=True)
@@ -49,42 +48,33 @@ class Demonstrations:
         y: (n, actions) float32: its logits (their mean taken off, which says nothing) or means.
         y_log_std: (1, actions), where actions are vectors.
         perception: the expert's.
-        env_steps: environment steps that they were picked from.
     """
 
     x: Tensor
     y: Tensor
     y_log_std: Tensor | None
     perception: Perception
-    env_steps: int
 
 
 def demonstrate(task: Task, expert: Policy, count: int, seed: int) -> Demonstrations:
     """Let the expert act by its probabilities, and keep ``count`` of its states, picked at random."""
-    steps = max(_LEAST_STEPS, -(-count // _NUM_ENVS))
     draws = generator(seed, "demonstrations")
-    # Picked beforehand, so that no more than these are held: pictures would fill the memory.
-    picked = torch.randperm(steps * _NUM_ENVS, generator=draws)[:count]
-    env = task.make(_NUM_ENVS)
-    states, labels = [], []
-    try:
-        observations, _ = env.reset(seed=derive_seed(seed, "demonstrations") % 2**31)
+
+    def outputs_for(observations: Tensor) -> Tensor:
+        inputs = expert.perception.normalise(observations)
         with torch.no_grad():
-            for step in range(steps):
-                inputs = expert.perception.normalise(torch.from_numpy(observations))
-                outputs = expert.learner(expert.parameters, inputs.unsqueeze(0))  # (1, environments, actions)
-                here = picked[picked // _NUM_ENVS == step] % _NUM_ENVS
-                states.append(inputs[here])
-                labels.append(outputs[0, here])
-                actions = choose(outputs, expert.parameters, task.discrete, False, draws)[0]
-                observations = env.step(task.clip(actions.numpy()))[0]
-    finally:
-        env.close()
-    order = torch.randperm(count, generator=draws)
-    x, y = torch.cat(states)[order], torch.cat(labels)[order]
+            return expert.learner(expert.parameters, inputs.unsqueeze(0))  # (1, n, actions)
+
+    def act(_: Batch, observations: np.ndarray) -> np.ndarray:
+        outputs = outputs_for(torch.from_numpy(observations))
+        return task.clip(choose(outputs, expert.parameters, task.discrete, False, draws)[0].numpy())
+
+    states = visited_states(task, act, count, derive_seed(seed, "demonstrations"))
+    y = outputs_for(states)[0]
     if task.discrete:
         y = y - y.mean(-1, keepdim=True)
-    return Demonstrations(x, y, expert.parameters.get(LOG_STD), expert.perception, steps * _NUM_ENVS)
+    log_std = expert.parameters.get(LOG_STD)
+    return Demonstrations(expert.perception.normalise(states), y, log_std, expert.perception)
 
 
 def labelled_set(

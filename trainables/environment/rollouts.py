@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,10 +13,15 @@ from trainables.environment.cartpole import Batch
 from trainables.environment.learners import LOG_STD, Learner, Parameters
 from trainables.environment.perception import Perception
 from trainables.environment.tasks import Task
+from trainables.seeds import derive_seed, generator
 
 MOST_STEPS = 27_000
 """Where an episode is cut off that nothing else ends: Atari's 108,000 frames."""
+# So many that whole episodes are among them, not their beginnings alone.
+_LEAST_STEPS = 1000
+_NUM_ENVS = 32
 Watch = Callable[[Batch, np.ndarray, np.ndarray], None]
+Act = Callable[[Batch, np.ndarray], np.ndarray]
 
 
 def episode_returns(
@@ -42,7 +48,7 @@ def episode_returns(
     """
     count = next(iter(parameters.values())).shape[0]
     env = task.make(count * episodes, pictures=watch is not None)
-    generator = torch.Generator().manual_seed(seed)
+    draws = torch.Generator().manual_seed(seed)
     returns = np.zeros(count * episodes)
     running = np.ones(count * episodes, bool)
     try:
@@ -56,7 +62,7 @@ def episode_returns(
                 features = perception(torch.from_numpy(observations))
                 features = features.reshape(count, episodes, *features.shape[1:])
                 outputs = learner(parameters, features)  # (K, episodes, actions)
-                actions = choose(outputs, parameters, task.discrete, greedy, generator)
+                actions = choose(outputs, parameters, task.discrete, greedy, draws)
                 observations, rewards, terminated, truncated, _ = env.step(
                     task.clip(actions.flatten(0, 1).numpy())
                 )
@@ -67,35 +73,48 @@ def episode_returns(
     return returns.reshape(count, episodes)
 
 
-def random_states(task: Task, count: int, seed: int) -> Tensor:
-    """Scaled observations that random actions lead to, in no order; (count, *observation) float32."""
-    num_envs = 32
-    env = task.make(num_envs)
-    env.action_space.seed(seed % 2**31)
+def visited_states(task: Task, act: Act, count: int, seed: int) -> Tensor:
+    """Raw observations that a policy comes to, picked at random, in no order; (count, *observation).
+
+    Args:
+        act: gives actions as the environment takes them, for the observations of all its episodes.
+        seed: of the episodes, the environment's own action space, and of what is picked.
+    """
+    steps = max(_LEAST_STEPS, math.ceil(count / _NUM_ENVS))
+    draws = generator(seed, "visited states")
+    # Picked beforehand, so that no more than these are held: pictures would fill the memory.
+    picked = torch.randperm(steps * _NUM_ENVS, generator=draws)[:count]
+    own_seed = derive_seed(seed, "episodes of visited states") % 2**31
+    env = task.make(_NUM_ENVS)
+    env.action_space.seed(own_seed)
+    seen = []
     try:
-        observations, _ = env.reset(seed=seed % 2**31)
-        seen = [observations]
-        # Ten times as many as wanted, so that those drawn are not neighbours in time.
-        for _ in range(10 * count // num_envs + 10):
-            seen.append(env.step(env.action_space.sample())[0])
+        observations, _ = env.reset(seed=own_seed)
+        for step in range(steps):
+            here = picked[picked // _NUM_ENVS == step] % _NUM_ENVS
+            seen.append(torch.from_numpy(observations[here.numpy()]))
+            observations = env.step(act(env, observations))[0]
     finally:
         env.close()
-    pool = np.concatenate(seen)
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:count]
-    return torch.from_numpy(pool[order.numpy()]).float() * task.observation_scale
+    return torch.cat(seen)[torch.randperm(count, generator=draws)]
+
+
+def random_states(task: Task, count: int, seed: int) -> Tensor:
+    """Raw observations that random actions lead to, as :func:`visited_states` has them."""
+    return visited_states(task, lambda env, _: env.action_space.sample(), count, seed)
 
 
 def choose(
-    outputs: Tensor, parameters: Parameters, discrete: bool, greedy: bool, generator: torch.Generator
+    outputs: Tensor, parameters: Parameters, discrete: bool, greedy: bool, draws: torch.Generator
 ) -> Tensor:
     """Actions of K learners, (K, n) int64 or (K, n, actions) float32, given their outputs (K, n, actions)."""
     if discrete:
         if greedy:
             return outputs.argmax(-1)
         # The largest of logits plus Gumbel noise is distributed as the softmax says.
-        noise = torch.empty_like(outputs).exponential_(generator=generator).log()
+        noise = torch.empty_like(outputs).exponential_(generator=draws).log()
         return (outputs - noise).argmax(-1)
     if greedy:
         return outputs
     deviation = parameters[LOG_STD].exp().unsqueeze(1)  # (K, 1, actions)
-    return outputs + deviation * torch.randn(outputs.shape, generator=generator)
+    return outputs + deviation * torch.randn(outputs.shape, generator=draws)

@@ -34,6 +34,7 @@ SCALED = "scale_values"
 _FORGOTTEN = 0.1
 """The share of what is known of the values' size that each meta-iteration replaces."""
 _LEAST_SCALE = 1e-3
+_FIRST_SEEN = 2_000
 
 
 class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
@@ -63,7 +64,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         draws = generator(self.seed, "distilled set")
         x = torch.randn(batch, *self.task.observation_shape, generator=draws)
         if self.settings.states == "real":
-            x = random_states(self.task, batch, derive_seed(self.seed, "real states"))
+            x = self._real_states(batch)
         self.x = nn.Parameter(x)
         if self.settings.targets == "hard":
             self.register_buffer("y", nn.functional.one_hot(torch.arange(batch) % actions, actions).float())
@@ -74,6 +75,19 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         self.log_inner_lr = nn.Parameter(torch.tensor(math.log(self.settings.inner_lr)))
         self.initial = _Bank(drawn)
         self.averaged = _Bank([{name: p.detach() for name, p in self.distilled_parameters().items()}])
+
+    def _real_states(self, count: int) -> Tensor:
+        """States of random actions as the set has them, (count, *observation).
+
+        Where they are to be normalised the statistics start from more of these, as else the states would be
+        read by later ones, by which they are something else.
+        """
+        seed = derive_seed(self.seed, "real states")
+        if not self.settings.normalise:
+            return self.perception().normalise(random_states(self.task, count, seed))
+        states = random_states(self.task, max(count, _FIRST_SEEN), seed)
+        self.observe(states)
+        return self.perception().normalise(states[:count])
 
     def set_up_statistics(self, level: str) -> None:
         """What is known of observations, and beside sampling the critic with the size of its values.
