@@ -18,8 +18,10 @@ from trainables.environment.cartpole import Batch
 from trainables.errors import InputError
 
 PREFIX = "ALE/"
-REFERENCE_GAMES = ("Centipede", "MsPacman", "Pong", "SpaceInvaders")
-_FORMS = (r"ALE/(\w+?)(?:-v5)?", r"(\w+)NoFrameskip-v4", r"(\w+)")
+HUMAN_RETURNS = {"Centipede": 11_963.0, "MsPacman": 15_693.0, "Pong": 9.3, "SpaceInvaders": 1_652.0}
+"""Of a professional tester, by game (Mnih et al., 2015, extended data table 2)."""
+REFERENCE_GAMES = tuple(HUMAN_RETURNS)
+_FORMS = (r"(?:ALE/)?(\w+?)(?:-v5)?", r"(\w+)NoFrameskip-v4")
 
 
 def canonical_id(name: str) -> str | None:
@@ -32,19 +34,23 @@ def canonical_id(name: str) -> str | None:
     return None
 
 
-def make(env_id: str, num_envs: int, training: bool) -> Batch:
+def title_of(env_id: str) -> str:
+    """``ALE/Pong-v5`` -> ``Pong``."""
+    return env_id.removeprefix(PREFIX).removesuffix("-v5")
+
+
+def make(env_id: str, num_envs: int) -> Batch:
     """A batch of games; observations are uint8 of shape (num_envs, 4, 84, 84).
 
     Args:
         env_id: as :func:`canonical_id` gives it.
-        training: rewards are cut to their sign.
 
     Raises:
         InputError: if there is no such game.
     """
     from ale_py.vector_env import AtariVectorEnv
 
-    title = env_id.removeprefix(PREFIX).removesuffix("-v5")
+    title = title_of(env_id)
     if title.lower() not in _titles():
         close = difflib.get_close_matches(title.lower(), _titles(), n=1)
         remedy = (
@@ -56,7 +62,7 @@ def make(env_id: str, num_envs: int, training: bool) -> Batch:
         num_envs=num_envs,
         num_threads=1,  # a trial asks for the processors it uses
         autoreset_mode=AutoresetMode.SAME_STEP,
-        reward_clipping=training,
+        reward_clipping=False,
         use_fire_reset=False,
     )
     return env

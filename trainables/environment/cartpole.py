@@ -19,6 +19,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 MAX_EPISODE_STEPS = 500
+SOLVED_RETURN = 475.0
+"""Of CartPole-v1, as gymnasium has it; here of any number of axes."""
 REGISTERED_DIMENSIONS = 10
 """Up to this N gymnasium knows ``CartPole<N>D-v1`` from import on; :func:`register` is for more."""
 
@@ -185,6 +187,7 @@ def register(dimensions: int) -> str:
             entry_point=f"{__name__}:CartPoleEnv",
             vector_entry_point=f"{__name__}:CartPoleVectorEnv",
             max_episode_steps=MAX_EPISODE_STEPS,
+            reward_threshold=SOLVED_RETURN,
             kwargs={"dimensions": dimensions},
         )
     return env_id

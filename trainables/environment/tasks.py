@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs import registration
 from gymnasium.vector import AutoresetMode
 
 from trainables.environment import atari, cartpole
@@ -60,18 +61,31 @@ class Task:
     high: tuple[float, ...] = ()
 
     @property
+    def solved_return(self) -> float | None:
+        """The return at which gymnasium calls the task solved, or a human's in games, where it is known."""
+        if cartpole.dimensions_of(self.env_id) is not None:
+            return cartpole.SOLVED_RETURN
+        if self.env_id.startswith(atari.PREFIX):
+            return atari.HUMAN_RETURNS.get(atari.title_of(self.env_id))
+        spec = gym.registry.get(self.env_id)
+        return None if spec is None else spec.reward_threshold
+
+    @property
     def sees_pictures(self) -> bool:
         """Whether observations are pictures, not vectors."""
         return len(self.observation_shape) > 1
 
-    def make(self, num_envs: int, training: bool = False, pictures: bool = False) -> Batch:
+    def make(self, num_envs: int, pictures: bool = False) -> Batch:
         """A batch of ``num_envs`` episodes.
 
         Args:
-            training: with the rewards that learning uses (Atari: only their sign).
             pictures: with ``render`` (cart-poles and games have none: there observations say it all).
         """
-        return _make(self.env_id, num_envs, training, pictures)
+        return _make(self.env_id, num_envs, pictures)
+
+    def learning_rewards(self, rewards: np.ndarray) -> np.ndarray:
+        """What learning takes for rewards: of Atari's only the sign (Mnih et al., 2015)."""
+        return np.sign(rewards) if self.env_id.startswith(atari.PREFIX) else rewards
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Actions as the environment takes them; (n,) int or (n, actions) float."""
@@ -94,10 +108,10 @@ def open_task(env_id: str) -> Task:
     Raises:
         InputError: if there is no such task, or learners of this project cannot take part in it.
     """
+    env_id = atari.canonical_id(env_id) or _latest(env_id)
     if cartpole.dimensions_of(env_id) == 1:
         env_id = "CartPole-v1"
-    env_id = atari.canonical_id(env_id) or env_id
-    env = _make(env_id, 1, training=False)
+    env = _make(env_id, 1)
     try:
         seen, acted = env.single_observation_space, env.single_action_space
     finally:
@@ -119,12 +133,22 @@ def open_task(env_id: str) -> Task:
     )
 
 
-def _make(env_id: str, num_envs: int, training: bool, pictures: bool = False) -> Batch:
+def _latest(env_id: str) -> str:
+    """``Hopper`` -> ``Hopper-v5``, the version that gymnasium would take; other names stay."""
+    try:
+        namespace, name, version = registration.parse_env_id(env_id)
+    except gym.error.Error:
+        return env_id
+    highest = registration.find_highest_version(namespace, name) if version is None else None
+    return env_id if highest is None else registration.get_env_id(namespace, name, highest)
+
+
+def _make(env_id: str, num_envs: int, pictures: bool = False) -> Batch:
     dimensions = cartpole.dimensions_of(env_id)
     if dimensions is not None:
         return cartpole.CartPoleVectorEnv(num_envs, dimensions)
     if env_id.startswith(atari.PREFIX):
-        return atari.make(env_id, num_envs, training)
+        return atari.make(env_id, num_envs)
     _hear_mujoco(env_id)
     drawn: dict[str, Any] = {"render_mode": "rgb_array"} if pictures else {}
     try:

@@ -26,7 +26,7 @@ class PpmoEnvRunner(SingleAgentEnvRunner):
 
     def make_env(self) -> None:
         self._task = open_task(self.config.env)
-        self.env = self._task.make(self.config.num_envs_per_env_runner, training=True)
+        self.env = self._task.make(self.config.num_envs_per_env_runner)
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
 
@@ -120,7 +120,7 @@ class PpmoEnvRunner(SingleAgentEnvRunner):
             action_space=self.env.single_action_space,
             observations=np.concatenate([taken.seen[stretch, env], last[None]]),
             actions=taken.actions[stretch, env],
-            rewards=taken.rewards[stretch, env],
+            rewards=self._task.learning_rewards(taken.rewards[stretch, env]),
             infos=[{}] * (end - start + 1),
             terminated=bool(taken.terminated[end - 1, env]),
             truncated=bool(taken.truncated[end - 1, env]),
