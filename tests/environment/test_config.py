@@ -59,6 +59,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an empty family": ({"families": "same+"}, "names ''"),
     "learners that do not share out": ({"learners": 7, "num_envs": 50}, "give --num-envs 56"),
     "more learners than environments": ({"learners": 60, "num_envs": 50}, "give --num-envs 60"),
+    "a minibatch of too few": ({"minibatch_size": 24}, "--minibatch-size is 24, but an outer step needs"),
+    "a minibatch of too few of a group": (
+        {"minibatch_size": 9, "env": "CartPole2D-v1"},
+        "steps of 10 learners: give 10 or more",
+    ),
     "one learner has no deviation": ({"probe_learners": 1}, "--probe-learners is 1, but must be at least 2"),
 }
 

@@ -14,17 +14,9 @@ from trainables.environment.families import learners
 from trainables.environment.imitation import returns_of
 from trainables.environment.tasks import open_task
 from trainables.ppmo.direct import DirectRun, direct_settings
-from tune_dd.sweeps.ray_session import local_session
 
 pytestmark = pytest.mark.timeout(300)
 TINY = {"num_envs": 10, "rollout_steps": 20, "minibatch_size": 50, "iterations": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    """One instance of Ray for all tests here."""
-    with local_session(cpus=2):
-        yield
 
 
 @pytest.fixture
@@ -83,6 +75,7 @@ def test_settings_of_a_distillation_are_taken_for_one_learner() -> None:
     settings = direct_settings({"env": "CartPole2D-v1", "num_envs": 100, "learners": 20, "clip": 0.1})
     assert (settings.outer.learners, settings.outer.num_envs, settings.outer.clip) == (1, 100, 0.1)
     assert settings.outer.iterations == 75
+    assert direct_settings({"families": "same+xe"}).distilled.family_names == ("same",)
 
 
 def test_the_learner_and_the_critic_are_clipped_on_their_own(started: Callable[..., DirectRun]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from trainables.environment.config import EnvironmentConfig
 from trainables.ppmo.algorithm import Ppmo, algorithm_config
 from trainables.ppmo.learner import PpmoLearner
 from trainables.ppmo.module import PpmoModule
-from tune_dd.sweeps.ray_session import local_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LABELS = "labels"
@@ -105,12 +103,6 @@ class MetaConfig(PPOConfig, DifferentiableAlgorithmConfig):
 
     def get_default_learner_class(self) -> type[TorchMetaLearner]:
         return MetaRecording
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    with local_session(cpus=2):
-        yield
 
 
 def gradients(config: PPOConfig) -> list[dict[str, Tensor]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +16,10 @@ from trainables.environment.distilled_set import load_distilled_set
 from trainables.environment.validation import validate
 from trainables.errors import InputError
 from trainables.ppmo.algorithm import algorithm_config
-from trainables.ppmo.run import PpmoRun
-from tune_dd.sweeps.ray_session import local_session
+from trainables.ppmo.run import PpmoRun, read_state
 
 pytestmark = pytest.mark.timeout(300)
 TINY = {"num_envs": 20, "rollout_steps": 10, "minibatch_size": 100, "probe_learners": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    """One instance of Ray for all tests here."""
-    with local_session(cpus=6):
-        yield
-
-
-@pytest.fixture
-def started() -> Iterator[Callable[..., PpmoRun]]:
-    """Start runs that are closed after the test."""
-    runs: list[PpmoRun] = []
-
-    def start(**settings: Any) -> PpmoRun:
-        runs.append(PpmoRun(EnvironmentConfig.parse(settings)))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.close()
 
 
 def states(run: PpmoRun) -> dict[str, torch.Tensor]:
@@ -59,6 +37,8 @@ def test_two_states_teach_cart_pole_in_one_step(started: Callable[..., PpmoRun],
     assert scores[1]["env_steps"] == 40 * 50 * 40
     assert scores[1]["probe_return"] > scores[0]["probe_return"] > 2 * run.untrained_return
     assert scores[1]["probe_return"] > 450
+    way = (scores[1]["probe_return"] - run.untrained_return) / (475 - run.untrained_return)
+    assert scores[1]["normalised_score"] == pytest.approx(way)
     run.distilled().save(tmp_path / "set.pt")
     assert validate(load_distilled_set(tmp_path / "set.pt"), run.task, 20, 2, seed=9).mean > 450
 
@@ -88,6 +68,15 @@ def test_states_can_start_from_real_ones(started: Callable[..., PpmoRun]) -> Non
     assert x[:, 2].abs().max() < 0.3  # no pole leans further before its episode ends
     assert x.unique(dim=0).shape == (64, 4)
     assert not torch.equal(x, states(started(**TINY, batch_size=64, states="real", seed=1))["x"])
+
+
+def test_real_states_are_normalised_by_what_is_known_of_them(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, env="Hopper-v5", batch_size=200, states="real", normalise=True)
+    now = states(run)
+    assert now["seen"] == 2000
+    assert now["x"].mean(0).abs().max() < 0.3 and ((now["x"].std(0) - 1).abs() < 0.4).all()
+    raw = now["x"] * (now["variance"] + 1e-8).sqrt() + now["mean"]
+    assert 0.5 < raw[:, 0].mean() < 1.3  # a hopper's height in metres
 
 
 def test_an_encoder_is_learned_at_its_own_rate(started: Callable[..., PpmoRun]) -> None:
@@ -178,6 +167,17 @@ def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) ->
     assert str(optimisers[0]) == str(optimisers[1])
     assert second.step()["env_steps"] == 3 * 200
     assert second.done
+
+
+def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(2), "iteration": 3}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="is no state of a distillation, but it lacks episode_return, lea"):
+        read_state(tmp_path / "state.pt")
+
+
+def test_seeds_may_be_large(started: Callable[..., PpmoRun]) -> None:
+    run = started(**TINY, seed=2**64 + 1, iterations=1, iterations_per_report=1)
+    assert run.step()["diverged"] == 0.0
 
 
 def test_values_are_learned_in_units_of_their_size(started: Callable[..., PpmoRun]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from trainables.environment.config import EnvironmentConfig
+from trainables.environment.validation import Returns
 from trainables.ppmo.run import SURE, PpmoRun, compactness
+from trainables.seeds import derive_seed
 from tune_dd.sweeps.ray_session import local_session
 
 
@@ -34,6 +37,29 @@ def test_every_set_that_reaches_the_target_beats_every_one_that_does_not() -> No
     above = [compactness(475.0, 20.0, 475.0, states) for states in (1, 2, 3, 511, 512, 10**9)]
     assert above == sorted(above, reverse=True)
     assert all(low < 1 < high for low, high in itertools.product(below, above))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("second", "reached"), [(480.0, True), (470.0, False)])
+def test_other_learners_must_say_so_too(
+    monkeypatch: pytest.MonkeyPatch, second: float, reached: bool
+) -> None:
+    """A first probe above the target is luck as long as no second one confirms it; that one is reported."""
+    told = {"probe": 490.0, "second probe": second}
+    seeds = {derive_seed(0, purpose, 1): mean for purpose, mean in told.items()}
+
+    def probed(*_: object, seed: int, **__: object) -> Returns:
+        return Returns(np.full(4, seeds[seed]))
+
+    tiny = {"num_envs": 10, "rollout_steps": 10, "iterations_per_report": 1, "probe_learners": 4}
+    with local_session(cpus=1):
+        run = PpmoRun(EnvironmentConfig.parse({**tiny, "iterations": 3, "target_return": 475.0}))
+        monkeypatch.setattr("trainables.ppmo.run.validate", probed)
+        scores = run.step()
+        run.close()
+    assert run.reached is reached and scores["probe_return"] == second
+    assert scores["greedy_return"] == 490.0
+    assert (scores["compactness"] > 1) is reached
 
 
 @pytest.mark.timeout(120)

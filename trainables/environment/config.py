@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,12 @@ class SetConfig:
     """The distilled set and the learners it is made for."""
 
     env: str = option("CartPole-v1", "the task: CartPole-v1, CartPole<N>D-v1, Hopper-v5, Pong, ...")
-    batch_size: int = option(2, "synthetic states in the set", at_least=1)
+    batch_size: int = option(2, "synthetic states in the set", at_least=1, at_most=1_000_000)
     targets: str = option(
         "soft", "learn the targets, or keep them fixed as one action a state", choices=TARGETS
     )
     states: str = option("normal", "start from noise, or from states of a random policy", choices=STATES)
-    inner_lr: float = option(0.3, "learning rate of the inner step at the start", above=0.0)
+    inner_lr: float = option(0.3, "learning rate of the inner step at the start", above=0.0, at_most=1e30)
     inner_steps: int = option(1, "gradient steps a learner takes on the set", at_least=1)
     encoder_level: str = option(
         "none", "layers that are learned with the set, before those of the learner (pictures only)",
@@ -99,7 +100,9 @@ class OuterConfig:
     entropy: float = option(0.0, "weight of the policy's entropy", at_least=0.0)
     gamma: float = option(0.99, "discount", above=0.0, at_most=1.0)
     gae_lambda: float = option(0.95, "lambda of the advantage estimate", at_least=0.0, at_most=1.0)
-    value_weight: float = option(0.5, "weight of the critic's loss", at_least=0.0)
+    value_weight: float = option(
+        0.5, "weight of the critic's loss, which matters where an encoder learns from it", at_least=0.0
+    )
     scale_values: bool = option(
         False, "learn the critic in units of the values' own size, for tasks whose returns are large or small"
     )
@@ -118,6 +121,13 @@ class OuterConfig:
                 f"--learners is {self.learners} and --num-envs is {self.num_envs}",
                 "each learner needs the same number of environments",
                 f"give --num-envs {-(-self.num_envs // self.learners) * self.learners}",
+            )
+        together = math.ceil(self.learners / min(self.learner_groups, self.learners))
+        if self.minibatch_size < together:
+            raise InputError(
+                f"--minibatch-size is {self.minibatch_size}",
+                f"an outer step needs steps of {together} learners",
+                f"give {together} or more",
             )
 
 

@@ -74,7 +74,6 @@ def algorithm_config(
             train_batch_size_per_learner=batch_size,
             minibatch_size=min(outer.minibatch_size, batch_size),
             num_epochs=outer.epochs,
-            lr=outer.outer_lr,
             gamma=outer.gamma,
             lambda_=outer.gae_lambda,
             clip_param=outer.clip,
@@ -83,7 +82,6 @@ def algorithm_config(
             vf_clip_param=float("inf"),
             use_kl_loss=False,
             grad_clip=outer.grad_clip,
-            grad_clip_by="global_norm",
             learner_config_dict={
                 "outer_lr": outer.outer_lr,
                 "inner_lr_lr": outer.inner_lr_lr,
@@ -96,7 +94,7 @@ def algorithm_config(
                 "learner_groups": outer.learner_groups if num_learners < 2 else 1,
             },
         )
-        .debugging(seed=outer.seed, log_level="ERROR")
+        .debugging(seed=outer.seed % 2**32, log_level="ERROR")
         .reporting(
             min_time_s_per_iteration=0,
             min_sample_timesteps_per_iteration=0,

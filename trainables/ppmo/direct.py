@@ -82,7 +82,7 @@ def direct_settings(flat: Mapping[str, Any]) -> EnvironmentConfig:
     Raises:
         InputError: for an unknown name, or a value that breaks its rule.
     """
-    return EnvironmentConfig.parse({**_DEFAULTS, **flat, "learners": 1})
+    return EnvironmentConfig.parse({**_DEFAULTS, **flat, "learners": 1, "families": "same"})
 
 
 def direct_config(settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0) -> PPOConfig:

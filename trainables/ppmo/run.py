@@ -15,7 +15,8 @@ from ray.rllib.utils.numpy import convert_to_numpy
 
 from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.environment.distilled_set import DistilledSet
-from trainables.environment.validation import untrained, validate
+from trainables.environment.validation import Returns, untrained, validate
+from trainables.errors import InputError
 from trainables.ppmo.algorithm import algorithm_config
 from trainables.ppmo.module import distilled_set
 from trainables.seeds import derive_seed
@@ -23,6 +24,9 @@ from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
 
 _METRICS = "learner/metrics_logger"
+_STATE = {
+    "iteration", "episode_return", "untrained_return", "reached", "learning_cpu_s", "learner_group"
+}  # fmt: skip
 _TELLING = ("averaged.", "stepped.")
 SURE = 2.0
 """Standard errors by which a probe's mean must be above a target return."""
@@ -39,7 +43,8 @@ class PpmoRun:
 
     Attributes:
         iteration: meta-iterations done.
-        reached: whether the last probe was above ``target_return`` by :data:`SURE` standard errors.
+        reached: whether the last probe was above ``target_return`` by :data:`SURE` standard errors, and one
+            of other learners after it.
         learning_cpu_s: CPU seconds of this process spent on them, probes left out.
     """
 
@@ -50,8 +55,8 @@ class PpmoRun:
         self.reached = False
         self.learning_cpu_s = 0.0
         self._algorithm = algorithm_config(settings, num_env_runners, num_learners).build_algo()
-        learners, episodes = self._probe_size
-        start = untrained(self.task, learners, episodes, derive_seed(settings.outer.seed, "untrained"))
+        probe, seed = settings.probe, derive_seed(settings.outer.seed, "untrained")
+        start = untrained(self.task, probe.probe_learners, probe.probe_episodes, seed)
         self.untrained_return = self._episode_return = start.mean
 
     @property
@@ -69,19 +74,15 @@ class PpmoRun:
         """Reports made."""
         return math.ceil(self.iteration / self.settings.probe.iterations_per_report)
 
-    @property
-    def _probe_size(self) -> tuple[int, int]:
-        probe = self.settings.probe
-        return probe.probe_learners, probe.probe_episodes
-
     def step(self) -> dict[str, float]:
         """Meta-iterations up to the next report, and a probe.
 
         Returns:
             Finite floats: ``probe_return`` and its standard error ``probe_return_sem`` (sampled actions),
             ``greedy_return``, ``episode_return`` (training learners; before an episode has ended, that of
-            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; with a target return also
-            ``compactness`` (see :func:`compactness`).
+            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; where it is known which return solves
+            the task also ``normalised_score``, the share of the way there from untrained learners; with a
+            target return also ``compactness`` (see :func:`compactness`).
         """
         until = min(
             self.iteration + self.settings.probe.iterations_per_report, self.settings.outer.iterations
@@ -98,25 +99,18 @@ class PpmoRun:
         """Scores of the set as it stands; see :meth:`step`."""
         state = self._module_state()
         distilled = distilled_set(state, self.settings.distilled)
-        learners, episodes = self._probe_size
         scores = {"env_steps": float(self.env_steps), "episode_return": self._episode_return}
+        target = self.settings.probe.target_return
         # A set of huge numbers is finite, but its learners are not.
         if not all(np.isfinite(value).all() for name, value in state.items() if name.startswith(_TELLING)):
             worst = self.untrained_return
-            if self.settings.probe.target_return is not None:
-                scores["compactness"] = 0.0
-            return {**scores, "probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst,
-                    "inner_lr": 0.0, "diverged": 1.0}  # fmt: skip
-        # Other learners each time: what is chosen by these scores must not be chosen for its luck with some.
-        seed = derive_seed(self.settings.outer.seed, "probe", self.iteration)
-        drawn = validate(distilled, self.task, learners, episodes, seed=seed)
-        greedy = validate(distilled, self.task, learners, episodes, seed=seed, greedy=True)
-        target = self.settings.probe.target_return
-        if target is not None:
-            surely = drawn.mean - SURE * drawn.sem
-            self.reached = surely >= target
-            states = self.settings.distilled.batch_size
-            scores["compactness"] = compactness(surely, self.untrained_return, target, states)
+            scores |= {"probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst}
+            return scores | {"inner_lr": 0.0, "diverged": 1.0} | self._relative(worst, worst)
+        drawn, greedy = self._judge(distilled, "probe"), self._judge(distilled, "probe", greedy=True)
+        if target is not None and _surely(drawn) >= target:
+            # The first of many probes to get there may owe it to luck; what others say does not.
+            drawn = self._judge(distilled, "second probe")
+            self.reached = _surely(drawn) >= target
         return {
             **scores,
             "probe_return": drawn.mean,
@@ -124,7 +118,30 @@ class PpmoRun:
             "greedy_return": greedy.mean,
             "inner_lr": float(distilled.inner_lr),
             "diverged": 0.0,
+            **self._relative(drawn.mean, _surely(drawn)),
         }
+
+    def _judge(self, distilled: DistilledSet, purpose: str, greedy: bool = False) -> Returns:
+        """Returns of learners that are others at each probe: what is chosen by these must not be chosen for
+        its luck with some."""
+        probe = self.settings.probe
+        seed = derive_seed(self.settings.outer.seed, purpose, self.iteration)
+        return validate(
+            distilled, self.task, probe.probe_learners, probe.probe_episodes, seed=seed, greedy=greedy
+        )
+
+    def _relative(self, probe_return: float, surely: float) -> dict[str, float]:
+        """Scores that set a return beside those of untrained learners and of a goal."""
+        start, solved, target = (
+            self.untrained_return, self.task.solved_return, self.settings.probe.target_return
+        )  # fmt: skip
+        scores = {}
+        if solved is not None:
+            scores["normalised_score"] = (probe_return - start) / (solved - start)
+        if target is not None:
+            states = self.settings.distilled.batch_size
+            scores["compactness"] = compactness(surely, start, target, states)
+        return scores
 
     def distilled(self) -> DistilledSet:
         """The set, averaged over the last iterations."""
@@ -157,7 +174,7 @@ class PpmoRun:
         Raises:
             InputError: the file is missing or damaged.
         """
-        content = load_tensors(path)
+        content = read_state(path)
         self.iteration = content["iteration"]
         self._episode_return, self.untrained_return = content["episode_return"], content["untrained_return"]
         self.learning_cpu_s, self.reached = content["learning_cpu_s"], content["reached"]
@@ -173,6 +190,23 @@ class PpmoRun:
         self._algorithm.stop()
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """What :meth:`PpmoRun.save` wrote.
+
+    Raises:
+        InputError: the file is missing, damaged or another one.
+    """
+    content = load_tensors(path)
+    lacking = _STATE - set(content if isinstance(content, Mapping) else ())
+    if lacking:
+        raise InputError(
+            f"{path} is no state of a distillation",
+            f"it lacks {', '.join(sorted(lacking))}",
+            "restore it from a copy, or begin anew",
+        )
+    return dict(content)
+
+
 def compactness(probe_return: float, untrained_return: float, target_return: float, states: int) -> float:
     """One score for "reach the target, then by as few states as possible".
 
@@ -185,6 +219,10 @@ def compactness(probe_return: float, untrained_return: float, target_return: flo
         return 0.0
     share = (probe_return - untrained_return) / (target_return - untrained_return)
     return min(share, math.nextafter(1.0, 0.0))
+
+
+def _surely(returns: Returns) -> float:
+    return returns.mean - SURE * returns.sem
 
 
 def _as_tensors(state: Any) -> Any:

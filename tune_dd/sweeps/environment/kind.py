@@ -22,8 +22,7 @@ from trainables.environment_distillation import (
     EnvironmentDistillation,
 )
 from trainables.errors import InputError
-from trainables.ppmo.run import PpmoRun
-from trainables.tensor_files import load_tensors
+from trainables.ppmo.run import PpmoRun, read_state
 from tune_dd.environments.outputs import write_curve, write_summary
 from tune_dd.environments.places import place_of
 from tune_dd.sweeps.environment.controls import control_returns
@@ -72,7 +71,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
 
     def check_checkpoint(self, checkpoint: Path) -> None:
         load_distilled_set(checkpoint / SET_FILE)
-        load_tensors(checkpoint / STATE_FILE)
+        read_state(checkpoint / STATE_FILE)
         json.loads((checkpoint / PROGRESS_FILE).read_text())
 
     def run_place(self, record: TrialRecord) -> tuple[str, str, str]:
