@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainables.errors import InputError
-
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, KeyError, ValueError,
-)  # fmt: skip
 
 
 def load_tensors(path: Path) -> Any:
@@ -30,10 +24,11 @@ def load_tensors(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist", "it must be a file", "check the path") from error
-    except _UNREADABLE as error:
-        # What torch says of a file that is no pickle of tensors is a page on how to trust it all the same.
-        foreign = isinstance(error, pickle.UnpicklingError)
-        reason = "it was written otherwise" if foreign else str(error).partition("\n")[0][:120]
+    except Exception as error:  # whatever damage makes of a file's bytes: there is no end of kinds
+        # Of a file that is no pickle of tensors torch says on a page how to trust it all the same, and what
+        # it stumbles over in one that is no pickle at all says nothing to anybody.
+        told = isinstance(error, OSError | RuntimeError) and str(error)
+        reason = str(error).partition("\n")[0][:120] if told else "it was written otherwise"
         raise InputError(
             f"{path} cannot be opened ({reason})",
             "it must be an undamaged file of tensors and plain values",

@@ -22,6 +22,8 @@ _ALL = "all"
 _LEGEND = """\
 Return of an episode, averaged over each learner's episodes: mean and standard deviation over learners,
 and the mean's standard error. Steps: gradient steps on the set; untrained learners take none."""
+MOST = 100_000
+"""Learners, and episodes of each: more than that would not end."""
 
 
 def build_parser() -> FlagParser:
@@ -34,8 +36,8 @@ def build_parser() -> FlagParser:
     made.add_word("file", "the distilled set")
     made.add_flag("--env", str, "the task: CartPole-v1, CartPole<N>D-v1, Hopper-v4, Pong, ...", metavar="ID")
     made.add_flag("--encoder", str, "the set's encoder, where it has a file of its own", metavar="FILE")
-    made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=1)
-    made.add_flag("--episodes", int, "episodes of each learner", default=5, at_least=1)
+    made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=1, at_most=MOST)
+    made.add_flag("--episodes", int, "episodes of each learner", default=5, at_least=1, at_most=MOST)
     made.add_flag(
         "--families", str, "learners, all: every one that fits the task",
         default=("same",), many=True, choices=(*FAMILIES, _ALL),

@@ -39,6 +39,18 @@ def test_leaves_set_summary_and_curve(command: Command, tmp_path: Path) -> None:
     assert "exists already" in again.stderr
 
 
+def test_what_diverged_leaves_no_set_and_says_so(command: Command, tmp_path: Path) -> None:
+    done = command("distill", "environment", "--inner-lr-lr", "1e30", *TINY)
+    assert done.returncode == 1
+    assert "it diverged, so there is no set: try a lower --outer-lr" in done.stdout
+    assert "next:" not in done.stdout and "Traceback" not in done.stderr
+    (summary_file,) = tmp_path.rglob("experiment_summary.json")
+    assert json.loads(summary_file.read_text())["scores"]["diverged"] == 1.0
+    assert {path.name for path in summary_file.parent.iterdir()} == {
+        "experiment_summary.json", "learning_curve.csv", "learning_curve.png"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -57,6 +69,9 @@ def test_leaves_set_summary_and_curve(command: Command, tmp_path: Path) -> None:
         ),
         (["--m-per-class", "2"], "did you mean tune-dd distill --m-per-class?"),
         (["--inner-lr", "nan"], "finite"),
+        (["--inner-lr", "1e39"], "at most 1e+30"),
+        (["--learners", "4", "--num-envs", "4", "--minibatch-size", "2"], "give 4 or more"),
+        (["--batch-size", "100000000000"], "at most"),
         (["--btch-size", "2"], "did you mean --batch-size"),
         (["--storage", "/proc/x"], "writable"),
     ],

@@ -167,6 +167,13 @@ BAD: dict[str, tuple[Any, str]] = {
     "an infinite target": (PLAIN | {"y": VECTOR.y / 0}, "has y that is not finite"),
     "an infinite rate": (PLAIN | {"inner_lr": torch.tensor(torch.inf)}, "has inner_lr that is not finite"),
     "NaN deviation": ({"distiller": VECTORS | {"y_logstd": torch.full((3,), torch.nan)}}, "has y_logstd"),
+    "too large for float32": (PLAIN | {"x": VECTOR.x.double() * 1e300}, "has x that is not finite"),
+    "a huge variance": (PLAIN | STATISTICS | {"variance": torch.ones(8).double() * 1e300}, "finite"),
+    "sparse states": (PLAIN | {"x": VECTOR.x.to_sparse()}, "torch.sparse_coo, on cpu, .* dense tensors"),
+    "sparse statistics": (PLAIN | STATISTICS | {"mean": torch.ones(8).to_sparse()}, "dense tensors of real"),
+    "complex states": (PLAIN | {"x": VECTOR.x + 1j}, "torch.complex64, .* real numbers"),
+    "truth values": (PLAIN | {"y": VECTOR.y > 0}, "torch.bool"),
+    "a sparse encoder": (PICTURES | {"encoder": {"w": torch.eye(3).to_sparse()}}, "dense tensors"),
     "an unknown loss": (PLAIN | {"loss": "hinge"}, "the loss 'hinge'"),
     "probabilities of vectors": ({"distiller": VECTORS, "loss": "cross_entropy"}, "vectors of actions: mse"),
     "no step": (PLAIN | {"inner_steps": 0}, "0 inner steps"),
@@ -196,6 +203,9 @@ def test_files_that_are_no_sets_get_one_line(content: Any, words: str, tmp_path:
     refused(tmp_path / "set.pt", words)
 
 
+TEXTS = ("hello", "this is a note\n", "a\n", ".", "(lp0\n")
+
+
 def truncate(path: Path) -> None:
     GAME.save(path)
     path.write_bytes(path.read_bytes()[:-5000])
@@ -207,7 +217,7 @@ def truncate(path: Path) -> None:
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "cannot be opened"),
         (lambda path: path.write_bytes(b""), "cannot be opened"),
-        (lambda path: path.write_text("hello"), "cannot be opened"),
+        *((lambda path, text=text: path.write_text(text), "written otherwise") for text in TEXTS),
         (lambda path: path.write_bytes(pickle.dumps(Path("/"))), "cannot be opened"),
         (truncate, "cannot be opened"),
     ],

@@ -33,7 +33,7 @@ from tune_dd.environments.validation_rows import Row, content
 from tune_dd.validate import build_parser
 
 SMALL = ["--learners", "6", "--episodes", "2"]
-HEADINGS = ["learners", "actions", "steps", "mean", "SD", "SEM", "n"]
+HEADINGS = ["learners", "actions", "steps", "mean", "SD", "SEM", "least", "n"]
 
 
 def push_back(axes: int = 1) -> DistilledSet:
@@ -99,6 +99,7 @@ def test_a_set_is_judged_as_the_library_judges_it(command: Command, tmp_path: Pa
             made, task, 6, 2, family=row["family"], greedy=mode == "greedy", inner_steps=steps, seed=3
         )
         assert (row["mean"], row["sd"], row["sem"], row["n"]) == (returns.mean, returns.sd, returns.sem, 6)
+        assert row["least"] == returns.by_learner.min()
         assert (row["env"], row["file"]) == ("CartPole-v1", "set.pt")
     assert rows[0]["mean"] < 40 < 200 < rows[2]["mean"]  # the set teaches
     cells = table_of(done.stdout)
@@ -186,7 +187,7 @@ def test_one_learner_has_no_spread(
     rows = json.loads(Path("rows.json").read_text())["rows"]
     assert said.err == ""
     assert table_of(said.out) == [
-        [row["learner"], "greedy", str(row["inner_steps"]), f"{row['mean']:.1f}", "1"] for row in rows
+        [row["learner"], "greedy", str(row["inner_steps"]), *[f"{row['mean']:.1f}"] * 2, "1"] for row in rows
     ]
     assert [(row["sd"], row["sem"], row["n"]) for row in rows] == [(None, None, 1)] * 2
 

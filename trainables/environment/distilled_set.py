@@ -21,7 +21,7 @@ from trainables.environment.choices import LEVELS
 from trainables.environment.inner_step import LOSSES
 from trainables.environment.learners import Parameters
 from trainables.environment.perception import NATURE_LAYERS, Perception
-from trainables.environment.tasks import PICTURES, Task
+from trainables.environment.tasks import MUJOCO, PICTURES, Task
 from trainables.errors import InputError
 from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
@@ -77,7 +77,7 @@ class DistilledSet:
                 f"{source} holds observations of shape {seen}",
                 f"{task.env_id} shows {wanted}",
                 "choose the task it was made for"
-                + (" (MuJoCo's versions v4 and v5 differ)" if len(seen) == len(wanted) == 1 else ""),
+                + (" (MuJoCo's versions v4 and v5 differ)" if _versions_differ(task) else ""),
             )
         if self.y.shape[1] != task.actions or (self.y_log_std is None) != task.discrete:
             kind = "numbered actions" if self.y_log_std is None else "numbers an action"
@@ -130,10 +130,12 @@ def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:
             f"it lacks {', '.join(missing)}",
             "give a file with x, y and inner_lr, such as distillation of an environment writes",
         )
+    own = {name: _plain(own[name], path) for name in needed}
     x, y, inner_lr = own["x"], own["y_mean" if vectors else "y"], own["inner_lr"]
     if x.ndim < 2 or y.ndim != 2 or not 0 < len(x) == len(y) or inner_lr.numel() != 1:
         shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}, inner_lr {tuple(inner_lr.shape)}"
-        raise InputError(f"{path} holds {shapes}", "x and y must have a row each state", "check the file")
+        rule = "x and y must have a row each state, and inner_lr must be one number"
+        raise InputError(f"{path} holds {shapes}", rule, "check the file")
     if vectors and own["y_logstd"].numel() != y.shape[1]:
         raise InputError(
             f"{path} has y_logstd of shape {tuple(own['y_logstd'].shape)}",
@@ -159,10 +161,10 @@ def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:
             "leave the encoder out, or give the set that belongs to it",
         )
     return DistilledSet(
-        x.float(),
-        y.float(),
-        inner_lr.float().reshape(()),
-        own["y_logstd"].float().reshape(1, -1) if vectors else None,
+        x,
+        y,
+        inner_lr.reshape(()),
+        own["y_logstd"].reshape(1, -1) if vectors else None,
         encoder=_read_encoder(first_layers, encoder or path) if first_layers is not None else None,
         mean=mean,
         variance=variance,
@@ -181,10 +183,13 @@ def _read_statistics(
     """
     if "mean" not in content and "variance" not in content:
         return None, None
-    mean, variance = content.get("mean"), content.get("variance")
+    mean, variance = (
+        _plain(found, source) if isinstance(found, Tensor) else None
+        for found in (content.get("mean"), content.get("variance"))
+    )
     if (
-        not isinstance(mean, Tensor)
-        or not isinstance(variance, Tensor)
+        mean is None
+        or variance is None
         or not mean.shape == variance.shape == x.shape[1:]
         or not (mean.isfinite().all() and variance.isfinite().all() and (variance >= 0).all())
     ):
@@ -193,7 +198,22 @@ def _read_statistics(
             f"mean and variance must be finite and of shape {tuple(x.shape[1:])}, variances not negative",
             "make it anew",
         )
-    return mean.float(), variance.float()
+    return mean, variance
+
+
+def _plain(tensor: Tensor, source: Path) -> Tensor:
+    """As float32 on the CPU.
+
+    Raises:
+        InputError: it is of a kind that cannot be.
+    """
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise InputError(
+            f"{source} holds a tensor of {tensor.dtype}, {tensor.layout}, on {tensor.device}",
+            "it must hold dense tensors of real numbers",
+            "write them as float32",
+        )
+    return tensor.float()
 
 
 def _read_encoder(content: Any, source: Path) -> Parameters:
@@ -207,13 +227,13 @@ def _read_encoder(content: Any, source: Path) -> Parameters:
     own = [f"{kind}{i}" for i in range(len(NATURE_LAYERS)) for kind in ("weight", "bias")]
     if named.keys() <= set(own):
         named = {name: named[name] for name in own if name in named}
-    tensors = [t for t in named.values() if isinstance(t, Tensor)]
+    tensors = [_plain(t, source) for t in named.values() if isinstance(t, Tensor)]
     encoder: Parameters = {}
     for i, (weight, bias) in enumerate(zip(tensors[::2], tensors[1::2], strict=False)):
         stacked = weight.ndim % 2 == 1  # ours is (1, ...) already
         turned = weight.T if weight.ndim == 2 else weight  # torch's linear layers are (outputs, inputs)
-        encoder[f"weight{i}"] = (weight if stacked else turned.unsqueeze(0)).float()
-        encoder[f"bias{i}"] = bias.float().reshape(1, -1)
+        encoder[f"weight{i}"] = weight if stacked else turned.unsqueeze(0)
+        encoder[f"bias{i}"] = bias.reshape(1, -1)
     expected = {
         name: shape
         for i, layer in enumerate(NATURE_LAYERS[: len(encoder) // 2])
@@ -228,6 +248,10 @@ def _read_encoder(content: Any, source: Path) -> Parameters:
             "give its encoder",
         )
     return encoder
+
+
+def _versions_differ(task: Task) -> bool:
+    return task.env_id.partition("-")[0] in MUJOCO
 
 
 def _copied(content: Any) -> Any:

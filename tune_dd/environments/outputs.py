@@ -20,7 +20,7 @@ CURVE_PICTURE = "learning_curve.png"
 def write_run(
     folder: Path, distillation: PpmoRun, curve: Sequence[Mapping[str, float]], wall_s: float
 ) -> None:
-    """Fill a new folder.
+    """Fill a new folder; what diverged leaves no set.
 
     Args:
         curve: reports in order, each with ``iteration`` and ``learning_cpu_s``.
@@ -29,7 +29,8 @@ def write_run(
         InputError: if the folder exists, or cannot be written.
     """
     with new_run_folder(folder) as place:
-        distillation.distilled().save(place / SET_FILE)
+        if not curve[-1]["diverged"]:
+            distillation.distilled().save(place / SET_FILE)
         write_curve(place, curve, distillation.untrained_return, distillation.task.env_id)
         last = dict(curve[-1])
         write_summary(

@@ -19,7 +19,7 @@ from tune_dd.sweeps.plurals import counted
 SCHEMA = 1
 """Raised when a reader of the former version would misread the file."""
 UNTRAINED = "untrained"
-HEADINGS = ("learners", "actions", "steps", "mean", "SD", "SEM", "n")
+HEADINGS = ("learners", "actions", "steps", "mean", "SD", "SEM", "least", "n")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def table(rows: Sequence[Row]) -> str:
             str(row.inner_steps),
             f"{row.returns.mean:,.1f}",
             *_spread(row.returns),
+            f"{row.returns.by_learner.min():,.1f}",
             str(len(row.returns.by_learner)),
         ]
         for row in rows
@@ -98,6 +99,7 @@ def content(
                 "mean": _number(row.returns.mean),
                 "sd": _number(row.returns.sd),
                 "sem": _number(row.returns.sem),
+                "least": _number(float(row.returns.by_learner.min())),
                 "n": len(row.returns.by_learner),
             }
             for row in rows
