@@ -153,7 +153,8 @@ def _read(path: Path, seeds: Sequence[int]) -> list[tuple[DistilledSet, float]]:
 
 
 def _train(given: Flags, task: Task, seed: int) -> Expert:
-    shared = given.given_for(SetConfig)
+    # What only distillation has does nothing there; all else, as the discount, is the same.
+    shared = given.given_for(SetConfig, OuterConfig)
     own = {"iterations": given["ppo_iterations"], "outer_lr": given["ppo_lr"], "seed": seed}
     run = DirectRun(direct_settings({**shared, "env": task.env_id, **own}))
     every = max(1, given["ppo_iterations"] // EVALUATIONS)

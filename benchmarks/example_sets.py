@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from trainables.environment.config import EnvironmentConfig
 from trainables.environment.validation import Returns, validate
 from trainables.ppmo.run import SURE, PpmoRun
 from trainables.schema import flag_name
+from trainables.seeds import derive_seed
 from tune_dd.runs.folder import versions, write_json
 
 PROBES = 40
@@ -39,9 +41,16 @@ class Learned:
         )
         return next((cpu_s for reached, cpu_s in surely if reached >= goal), math.inf)
 
-    def judge(self, learners: int, episodes: int, family: str = "same", greedy: bool = False) -> Returns:
-        """Returns of fresh learners, none of those of training or of its probes."""
-        return validate(self.run.distilled(), self.run.task, learners, episodes, family=family, greedy=greedy)
+    def judge(self, learners: int, episodes: int, family: str = "same", **how: Any) -> Returns:
+        """Returns of fresh learners: those of no training or probe, and others for each seed.
+
+        Args:
+            how: ``greedy`` or ``inner_steps``, as for :func:`validate`.
+        """
+        seed = derive_seed(self.run.settings.outer.seed, "judges")
+        return validate(
+            self.run.distilled(), self.run.task, learners, episodes, family=family, seed=seed, **how
+        )
 
     def write(
         self,
@@ -52,7 +61,8 @@ class Learned:
         sampled: Returns,
         unlike: Mapping[str, Returns] | None = None,
     ) -> None:
-        """``<name>.pt``, and a JSON beside it with the command that makes it, seed, versions and scores.
+        """``<name>.pt``, and a JSON beside it with the command that makes it, all settings of the learning
+        (for when defaults have changed), versions and scores.
 
         Args:
             unlike: returns of other families' learners, sampled actions.
@@ -66,6 +76,7 @@ class Learned:
                 "command": command_of(self.settings),
                 "env": self.run.task.env_id,
                 "seed": self.settings["seed"],
+                "config": learning_settings(self.run.settings),
                 "learning_cpu_s": round(self.run.learning_cpu_s, 1),
                 "env_steps": self.run.env_steps,
                 "validation": {
@@ -81,7 +92,12 @@ class Learned:
 
 
 def _numbers(found: Returns) -> dict[str, float]:
-    return {"mean": found.mean, "sd": found.sd, "sem": found.sem}
+    return {"mean": found.mean, "sd": found.sd, "sem": found.sem, "least": float(found.by_learner.min())}
+
+
+def learning_settings(settings: EnvironmentConfig) -> dict[str, Any]:
+    """What the set depends on: all but how it is probed."""
+    return {**dataclasses.asdict(settings.distilled), **dataclasses.asdict(settings.outer)}
 
 
 def learn(settings: Mapping[str, Any]) -> Learned:
