@@ -24,6 +24,8 @@ from trainables.errors import InputError
 from trainables.schema import check_value, flag_name, value_type
 from trainables.whole_files import NO_ROOM
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 _WORDS = {int: "a whole number", float: "a number", str: "text"}
 _EXAMPLES = {int: "10", float: "0.05"}
 _NEAR = 0.65
@@ -256,7 +258,7 @@ def main_guard(main: Main) -> Main:
             return 2
         except KeyboardInterrupt:
             print(f"\n{command}: interrupted.", file=sys.stderr)
-            return 130
+            return INTERRUPTED
         except BrokenPipeError:
             # The interpreter flushes stdout once more as it leaves, and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

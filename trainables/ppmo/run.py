@@ -46,6 +46,7 @@ class PpmoRun:
         reached: whether the last probe was above ``target_return`` by :data:`SURE` standard errors, and one
             of other learners after it.
         learning_cpu_s: CPU seconds of this process spent on them, probes left out.
+        probed: the set of the last report, the one before it where that diverged.
     """
 
     def __init__(self, settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0) -> None:
@@ -54,6 +55,7 @@ class PpmoRun:
         self.iteration = 0
         self.reached = False
         self.learning_cpu_s = 0.0
+        self.probed: DistilledSet | None = None
         self._algorithm = algorithm_config(settings, num_env_runners, num_learners).build_algo()
         probe, seed = settings.probe, derive_seed(settings.outer.seed, "untrained")
         start = untrained(self.task, probe.probe_learners, probe.probe_episodes, seed)
@@ -106,6 +108,7 @@ class PpmoRun:
             worst = self.untrained_return
             scores |= {"probe_return": worst, "probe_return_sem": 0.0, "greedy_return": worst}
             return scores | {"inner_lr": 0.0, "diverged": 1.0} | self._relative(worst, worst)
+        self.probed = distilled
         drawn, greedy = self._judge(distilled, "probe"), self._judge(distilled, "probe", greedy=True)
         if target is not None and _surely(drawn) >= target:
             # The first of many probes to get there may owe it to luck; what others say does not.

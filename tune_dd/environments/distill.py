@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from trainables.environment.config import (
 )
 from tune_dd.environments.limits import check_target
 from tune_dd.environments.places import place_of
-from tune_dd.flags import FlagParser, add_config, parser
+from tune_dd.flags import INTERRUPTED, FlagParser, add_config, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
@@ -88,11 +88,11 @@ def distill_environment(argv: Sequence[str]) -> int:
         print("\nit diverged, so there is no set: try a lower --outer-lr, --inner-lr-lr or --inner-lr")
         return 1
     print(f"\nnext: tune-dd validate {_shortest(folder)}/distilled_set.pt --env {task.env_id}")
-    return 0
+    return 0 if distillation.done else INTERRUPTED
 
 
 def learn(distillation: PpmoRun) -> list[dict[str, float]]:
-    """All meta-iterations, told as they go.
+    """All meta-iterations, told as they go; Ctrl-C ends them early once there is a report.
 
     Returns:
         One report after the other, with ``iteration`` and ``learning_cpu_s``.
@@ -101,23 +101,32 @@ def learn(distillation: PpmoRun) -> list[dict[str, float]]:
     curve: list[dict[str, float]] = []
     started_s, in_place = time.monotonic(), sys.stdout.isatty()
     total = distillation.settings.outer.iterations
-    while not distillation.done:
-        scores = distillation.step()
-        done, passed_s = distillation.iteration, time.monotonic() - started_s
-        curve.append({"iteration": done, "learning_cpu_s": distillation.learning_cpu_s, **scores})
-        fresh = f"{scores['probe_return']:.1f} ± {scores['probe_return_sem']:.1f}"
-        line = (
-            f"  {done}/{total}  fresh learners {fresh}, greedy {scores['greedy_return']:.1f}"
-            f"  inner lr {scores['inner_lr']:.3g}  "
-            f"{scores['env_steps'] / distillation.learning_cpu_s:,.0f} steps a CPU s"
-            f"  {clock(passed_s / done * (total - done))} left"
-        )
-        last = distillation.done or bool(scores["diverged"])
-        print(f"\r\x1b[K{line}" if in_place else line, end="" if in_place and not last else "\n", flush=True)
-        if scores["diverged"]:
-            print("  it diverged: the set is no longer finite")
-            break
+    try:
+        while not distillation.done:
+            scores = distillation.step()
+            done, passed_s = distillation.iteration, time.monotonic() - started_s
+            curve.append({"iteration": done, "learning_cpu_s": distillation.learning_cpu_s, **scores})
+            line = f"{_told(curve[-1], total)}  {clock(passed_s / done * (total - done))} left"
+            last = distillation.done or bool(scores["diverged"])
+            end = "" if in_place and not last else "\n"
+            print(f"\r\x1b[K{line}" if in_place else line, end=end, flush=True)
+            if scores["diverged"]:
+                print("  it diverged: the set is no longer finite")
+                break
+    except KeyboardInterrupt:
+        if not curve:
+            raise
+        print(f"\n  interrupted: what is kept is the set of {curve[-1]['iteration']:.0f} meta-iterations")
     return curve
+
+
+def _told(report: Mapping[str, float], total: int) -> str:
+    return (
+        f"  {report['iteration']:.0f}/{total}"
+        f"  fresh learners {report['probe_return']:.1f} ± {report['probe_return_sem']:.1f}"
+        f", greedy {report['greedy_return']:.1f}  inner lr {report['inner_lr']:.3g}"
+        f"  {report['env_steps'] / report['learning_cpu_s']:,.0f} steps a CPU s"
+    )
 
 
 def describe(settings: EnvironmentConfig, env_id: str) -> str:

@@ -29,8 +29,8 @@ def write_run(
         InputError: if the folder exists, or cannot be written.
     """
     with new_run_folder(folder) as place:
-        if not curve[-1]["diverged"]:
-            distillation.distilled().save(place / SET_FILE)
+        if distillation.probed is not None and not curve[-1]["diverged"]:
+            distillation.probed.save(place / SET_FILE)
         write_curve(place, curve, distillation.untrained_return, distillation.task.env_id)
         last = dict(curve[-1])
         write_summary(
