@@ -122,13 +122,18 @@ class OuterConfig:
                 "each learner needs the same number of environments",
                 f"give --num-envs {-(-self.num_envs // self.learners) * self.learners}",
             )
-        together = math.ceil(self.learners / min(self.learner_groups, self.learners))
+        together = math.ceil(self.learners / self.groups)
         if self.minibatch_size < together:
             raise InputError(
                 f"--minibatch-size is {self.minibatch_size}",
                 f"an outer step needs steps of {together} learners",
                 f"give {together} or more",
             )
+
+    @property
+    def groups(self) -> int:
+        """Groups of learners, each of at least one."""
+        return min(self.learner_groups, self.learners)
 
 
 @dataclass(frozen=True)

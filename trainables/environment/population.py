@@ -44,14 +44,13 @@ class Population:
             which: their numbers, (k,) ascending.
             content: parameters of all K.
         """
-        among = torch.repeat_interleave(torch.tensor(self.counts, device=which.device))[which]
         first = 0
         kept = []
-        for i, (architecture, count) in enumerate(zip(self.architectures, self.counts, strict=True)):
-            rows = which[among == i] - first
+        for architecture, count, own in zip(self.architectures, self.counts, content, strict=True):
+            rows = which[(which >= first) & (which < first + count)] - first
             first += count
             if len(rows):
-                kept.append((architecture, len(rows), {name: t[rows] for name, t in content[i].items()}))
+                kept.append((architecture, len(rows), {name: tensor[rows] for name, tensor in own.items()}))
         architectures, counts, parameters = zip(*kept, strict=True)
         return Population(architectures, counts), list(parameters)
 

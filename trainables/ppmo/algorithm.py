@@ -91,7 +91,7 @@ def algorithm_config(
                 "final_lr": outer.final_lr,
                 "iterations": outer.iterations,
                 # Several Learners share the episodes, so that one of them may have no row of a group.
-                "learner_groups": outer.learner_groups if num_learners < 2 else 1,
+                "groups": outer.groups if num_learners < 2 else 1,
             },
         )
         .debugging(seed=outer.seed % 2**32, log_level="ERROR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -98,7 +99,7 @@ class PpmoLearner(PPOTorchLearner):
         )
         # The same number on each Learner, whatever its share of the episodes: they wait for each other.
         number = math.ceil(self.config.train_batch_size_per_learner / (minibatch_size or len(batch)))
-        groups = self.config.learner_config_dict["learner_groups"]
+        groups = self.config.learner_config_dict["groups"]
         draws = generator(self._own.seed, "minibatches", int(self._own.drawn))
         for _ in range(num_epochs):
             for minibatch in minibatches(rows, number, groups, draws):
@@ -132,18 +133,16 @@ def minibatches(
             groups take turns.
 
     Yields:
-        Columns of shape (k * m, ...), learner after learner, with a column of their numbers.
+        Columns of shape (k * m, ...), learner after learner; with several groups also one of their numbers.
     """
     some = next(iter(rows.values()))
     order = torch.rand(some.shape[:2], generator=draws).argsort(1).to(some.device)  # (K, M)
-    among = [torch.arange(len(some))]
-    if groups > 1:
-        mixed = torch.randperm(len(some), generator=draws)
-        among = [group.sort().values for group in mixed.tensor_split(min(groups, len(some)))]
-    parts = math.ceil(number / len(among))
-    for part in range(parts):
-        for group in among:
-            learners = group.to(some.device)[:, None]
-            chosen = order[learners.squeeze(1), part::parts]  # (k, m)
-            columns = {name: column[learners, chosen].flatten(0, 1) for name, column in rows.items()}
-            yield {**columns, LEARNER: learners.expand_as(chosen).flatten()}
+    mixed = torch.randperm(len(some), generator=draws) if groups > 1 else torch.arange(len(some))
+    among = [group.sort().values.to(some.device)[:, None] for group in mixed.tensor_split(groups)]
+    parts = math.ceil(number / groups)
+    for part, learners in itertools.product(range(parts), among):
+        chosen = order[learners.squeeze(1), part::parts]  # (k, m)
+        columns = {name: column[learners, chosen].flatten(0, 1) for name, column in rows.items()}
+        if groups > 1:
+            columns[LEARNER] = learners.expand_as(chosen).flatten()
+        yield columns

@@ -97,10 +97,9 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
     distilled, outer, probe = settings.distilled, settings.outer, settings.probe
     costs = _costs(task, distilled.encoder_level)
     steps = outer.num_envs * outer.rollout_steps
-    groups = min(outer.learner_groups, outer.learners)
-    updates = outer.epochs * groups * math.ceil(math.ceil(steps / outer.minibatch_size) / groups)
+    updates = outer.epochs * outer.groups * math.ceil(steps / outer.minibatch_size / outer.groups)
     rows = outer.epochs * steps / updates
-    inner = outer.learners / groups * (costs.learner + distilled.batch_size * costs.state)
+    inner = outer.learners / outer.groups * (costs.learner + distilled.batch_size * costs.state)
     iteration = (
         costs.iteration
         + steps * (step_s + costs.sampled)
