@@ -32,7 +32,7 @@ def algorithm_config(
         num_learners: remote processes that learn; with 0 the algorithm's own does.
 
     Raises:
-        InputError: if the environments cannot be shared out evenly.
+        InputError: if the environments cannot be shared out evenly, or a minibatch is too small.
     """
     distilled, outer = settings.distilled, settings.outer
     env = task_of(distilled).env_id
@@ -43,6 +43,15 @@ def algorithm_config(
             f"{num_env_runners} environment runners share {outer.num_envs} environments",
             f"each needs the same number for each of {outer.learners} learners",
             f"give --num-envs {outer.learners * num_env_runners} or a multiple of it",
+        )
+    # Several Learners share the episodes, so that one of them may have no step of a group.
+    groups = outer.groups if num_learners < 2 else 1
+    if outer.minibatch_size * groups < outer.learners:
+        raise InputError(
+            f"{num_learners} Learners share {outer.learners} learners' episodes, and --minibatch-size is "
+            f"{outer.minibatch_size}",
+            "an outer step needs steps of all learners then",
+            f"give {outer.learners} or more",
         )
     return (
         PPOConfig(algo_class=Ppmo)
@@ -90,8 +99,7 @@ def algorithm_config(
                 "critic_lr": outer.critic_lr,
                 "final_lr": outer.final_lr,
                 "iterations": outer.iterations,
-                # Several Learners share the episodes, so that one of them may have no row of a group.
-                "groups": outer.groups if num_learners < 2 else 1,
+                "groups": groups,
             },
         )
         .debugging(seed=outer.seed % 2**32, log_level="ERROR")
