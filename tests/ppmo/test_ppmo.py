@@ -73,7 +73,7 @@ def test_states_can_start_from_real_ones(started: Callable[..., PpmoRun]) -> Non
 def test_real_states_are_normalised_by_what_is_known_of_them(started: Callable[..., PpmoRun]) -> None:
     run = started(**TINY, env="Hopper-v5", batch_size=200, states="real", normalise=True)
     now = states(run)
-    assert now["seen"] == 2000
+    assert now["seen"] == 1000
     assert now["x"].mean(0).abs().max() < 0.3 and ((now["x"].std(0) - 1).abs() < 0.4).all()
     raw = now["x"] * (now["variance"] + 1e-8).sqrt() + now["mean"]
     assert 0.5 < raw[:, 0].mean() < 1.3  # a hopper's height in metres
@@ -233,6 +233,13 @@ def _weights(process: Any) -> dict[str, torch.Tensor]:
     module = module if hasattr(module, "population") else module[DEFAULT_MODULE_ID].unwrapped()
     found: dict[str, torch.Tensor] = module.state_dict()
     return found
+
+
+def test_several_learners_of_rllib_need_steps_of_all_in_a_minibatch() -> None:
+    settings = EnvironmentConfig.parse({**TINY, "learners": 20, "learner_groups": 5, "minibatch_size": 4})
+    assert algorithm_config(settings).learner_config_dict["groups"] == 5
+    with pytest.raises(InputError, match=r"2 Learners share 20 learners' .* give 20 or more"):
+        algorithm_config(settings, num_learners=2)
 
 
 def test_runners_must_share_evenly() -> None:

@@ -60,21 +60,20 @@ def demonstrate(task: Task, expert: Policy, count: int, seed: int) -> Demonstrat
     """Let the expert act by its probabilities, and keep ``count`` of its states, picked at random."""
     draws = generator(seed, "demonstrations")
 
-    def outputs_for(observations: Tensor) -> Tensor:
-        inputs = expert.perception.normalise(observations)
+    def outputs_for(inputs: Tensor) -> Tensor:
         with torch.no_grad():
             return expert.learner(expert.parameters, inputs.unsqueeze(0))  # (1, n, actions)
 
     def act(_: Batch, observations: np.ndarray) -> np.ndarray:
-        outputs = outputs_for(torch.from_numpy(observations))
+        outputs = outputs_for(expert.perception.normalise(torch.from_numpy(observations)))
         return task.clip(choose(outputs, expert.parameters, task.discrete, False, draws)[0].numpy())
 
     states = visited_states(task, act, count, derive_seed(seed, "demonstrations"))
-    y = outputs_for(states)[0]
+    x = expert.perception.normalise(states)
+    y = outputs_for(x)[0]
     if task.discrete:
         y = y - y.mean(-1, keepdim=True)
-    log_std = expert.parameters.get(LOG_STD)
-    return Demonstrations(expert.perception.normalise(states), y, log_std, expert.perception)
+    return Demonstrations(x, y, expert.parameters.get(LOG_STD), expert.perception)
 
 
 def labelled_set(

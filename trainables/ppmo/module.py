@@ -34,7 +34,8 @@ SCALED = "scale_values"
 _FORGOTTEN = 0.1
 """The share of what is known of the values' size that each meta-iteration replaces."""
 _LEAST_SCALE = 1e-3
-_FIRST_SEEN = 2_000
+_FIRST_SEEN = 1_000
+"""Real states that statistics start from; of pictures many more would fill the memory."""
 
 
 class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
@@ -82,11 +83,10 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         Where they are to be normalised the statistics start from more of these, as else the states would be
         read by later ones, by which they are something else.
         """
-        seed = derive_seed(self.seed, "real states")
-        if not self.settings.normalise:
-            return self.perception().normalise(random_states(self.task, count, seed))
-        states = random_states(self.task, max(count, _FIRST_SEEN), seed)
-        self.observe(states)
+        seen = max(count, _FIRST_SEEN)
+        states = random_states(self.task, seen, derive_seed(self.seed, "real states"))
+        if self.settings.normalise:
+            self.observe(states)
         return self.perception().normalise(states[:count])
 
     def set_up_statistics(self, level: str) -> None:
