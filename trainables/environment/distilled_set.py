@@ -73,11 +73,12 @@ class DistilledSet:
         """
         seen, wanted = tuple(self.x.shape[1:]), task.observation_shape
         if seen != wanted:
+            versions = len(seen) == 1 and task.env_id.partition("-")[0] in MUJOCO
             raise InputError(
                 f"{source} holds observations of shape {seen}",
                 f"{task.env_id} shows {wanted}",
                 "choose the task it was made for"
-                + (" (MuJoCo's versions v4 and v5 differ)" if _versions_differ(task) else ""),
+                + (" (MuJoCo's versions v4 and v5 differ)" if versions else ""),
             )
         if self.y.shape[1] != task.actions or (self.y_log_std is None) != task.discrete:
             kind = "numbered actions" if self.y_log_std is None else "numbers an action"
@@ -248,10 +249,6 @@ def _read_encoder(content: Any, source: Path) -> Parameters:
             "give its encoder",
         )
     return encoder
-
-
-def _versions_differ(task: Task) -> bool:
-    return task.env_id.partition("-")[0] in MUJOCO
 
 
 def _copied(content: Any) -> Any:
