@@ -82,8 +82,8 @@ class PpmoRun:
         Returns:
             Finite floats: ``probe_return`` and its standard error ``probe_return_sem`` (sampled actions),
             ``greedy_return``, ``episode_return`` (training learners; before an episode has ended, that of
-            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; where it is known which return solves
-            the task also ``normalised_score``, the share of the way there from untrained learners; with a
+            untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; where a return is known that
+            solves the task, and untrained learners are below, ``normalised_score``, the share of the way there; with a
             target return also ``compactness`` (see :func:`compactness`).
         """
         until = min(
@@ -110,7 +110,8 @@ class PpmoRun:
             return scores | {"inner_lr": 0.0, "diverged": 1.0} | self._relative(worst, worst)
         self.probed = distilled
         drawn, greedy = self._judge(distilled, "probe"), self._judge(distilled, "probe", greedy=True)
-        if target is not None and _surely(drawn) >= target:
+        self.reached = target is not None and _surely(drawn) >= target
+        if target is not None and self.reached:
             # The first of many probes to get there may owe it to luck; what others say does not.
             drawn = self._judge(distilled, "second probe")
             self.reached = _surely(drawn) >= target
@@ -139,7 +140,7 @@ class PpmoRun:
             self.untrained_return, self.task.solved_return, self.settings.probe.target_return
         )  # fmt: skip
         scores = {}
-        if solved is not None:
+        if solved is not None and solved > start:
             scores["normalised_score"] = (probe_return - start) / (solved - start)
         if target is not None:
             states = self.settings.distilled.batch_size
