@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, TextIO
 
+from tune_dd.flags import INTERRUPTED
 from tune_dd.runs.score_table import aligned
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
@@ -15,7 +16,13 @@ from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.runner import SweepOutcome
 
 SHOWN_PER_CELL = 3
-EXIT_CODES = {"finished": 0, "time budget spent": 0, "disk full": 1, "Ray died": 1, "interrupted": 130}
+EXIT_CODES = {
+    "finished": 0,
+    "time budget spent": 0,
+    "disk full": 1,
+    "Ray died": 1,
+    "interrupted": INTERRUPTED,
+}
 
 
 def print_outcome(outcome: SweepOutcome) -> int:
