@@ -46,7 +46,8 @@ def test_leaves_set_summary_and_curve(command: Command, tmp_path: Path) -> None:
 def test_what_diverged_leaves_no_set_and_says_so(command: Command, tmp_path: Path) -> None:
     done = command("distill", "environment", "--inner-lr-lr", "1e30", *TINY)
     assert done.returncode == 1
-    assert "it diverged, so there is no set: try a lower --outer-lr" in done.stdout
+    assert "it diverged: the set is no longer finite" in done.stdout
+    assert "there is no set: try a lower --outer-lr" in done.stdout
     assert "next:" not in done.stdout and "Traceback" not in done.stderr
     (summary_file,) = tmp_path.rglob("experiment_summary.json")
     assert json.loads(summary_file.read_text())["scores"]["diverged"] == 1.0

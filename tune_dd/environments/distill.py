@@ -85,7 +85,7 @@ def distill_environment(argv: Sequence[str]) -> int:
     for path in sorted(folder.iterdir()):
         print(f"  {path.name}")
     if curve[-1]["diverged"]:
-        print("\nit diverged, so there is no set: try a lower --outer-lr, --inner-lr-lr or --inner-lr")
+        print("\nthere is no set: try a lower --outer-lr, --inner-lr-lr or --inner-lr")
         return 1
     print(f"\nnext: tune-dd validate {_shortest(folder)}/distilled_set.pt --env {task.env_id}")
     return 0 if distillation.done else INTERRUPTED
