@@ -41,15 +41,25 @@ class Learned:
         )
         return next((cpu_s for reached, cpu_s in surely if reached >= goal), math.inf)
 
-    def judge(self, learners: int, episodes: int, family: str = "same", **how: Any) -> Returns:
-        """Returns of fresh learners: those of no training or probe, and others for each seed.
-
-        Args:
-            how: ``greedy`` or ``inner_steps``, as for :func:`validate`.
-        """
-        seed = derive_seed(self.run.settings.outer.seed, "judges")
+    def judge(
+        self,
+        learners: int,
+        episodes: int,
+        family: str = "same",
+        greedy: bool = False,
+        inner_steps: int | None = None,
+    ) -> Returns:
+        """Returns of fresh learners, as :func:`validate` has them: those of no training or probe, and others
+        for each seed."""
         return validate(
-            self.run.distilled(), self.run.task, learners, episodes, family=family, seed=seed, **how
+            self.run.distilled(),
+            self.run.task,
+            learners,
+            episodes,
+            family=family,
+            greedy=greedy,
+            inner_steps=inner_steps,
+            seed=derive_seed(self.run.settings.outer.seed, "judges"),
         )
 
     def write(
