@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -83,3 +84,28 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield make
     for place in mounted:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def interrupted_at(words: str, *command: str, cwd: Path) -> tuple[int, str, str]:
+    """Run ``tune-dd`` until it prints these words, send it Ctrl-C, and see how it ends.
+
+    Returns:
+        Exit code, what it printed after the words, and its errors.
+    """
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tune_dd.cli", *command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Python heeds no interrupt where a shell in the background has told its children to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if words in line:
+            break
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=120)
+    return run.returncode, out, err

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import pytest
 import torch
 
 from tests.cli import broken_data
-from tests.conftest import ROOT, Command
+from tests.conftest import Command, interrupted_at
 from trainables.latent.artifacts import load_artifacts
 from trainables.latent.config import LatentConfig
 from tune_dd import cli, search
@@ -133,23 +129,9 @@ def test_a_run_is_never_overwritten(
 
 
 def test_an_interrupt_ends_in_one_line_and_leaves_no_run(tmp_path: Path) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tune_dd.cli", "distill", "--ae-epochs", "5000", "--cache", "cache"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Python heeds no interrupt where a shell in the background has told its children to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert run.stdout is not None
-    for line in run.stdout:
-        if "encoder conv: epoch" in line:
-            break
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert (run.returncode, err) == (130, "\ntune-dd distill: interrupted.\n")
+    words = ("distill", "--ae-epochs", "5000", "--cache", "cache")
+    code, _, err = interrupted_at("encoder conv: epoch", *words, cwd=tmp_path)
+    assert (code, err) == (130, "\ntune-dd distill: interrupted.\n")
     assert not (tmp_path / "results").exists()
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Command
+from tests.conftest import Command, interrupted_at
 from trainables.environment.config import EnvironmentConfig
 from trainables.environment.distilled_set import load_distilled_set
 from trainables.environment.tasks import open_task
@@ -58,24 +54,9 @@ def test_what_diverged_leaves_no_set_and_says_so(command: Command, tmp_path: Pat
 
 @pytest.mark.timeout(240)
 def test_an_interrupt_keeps_the_set_of_the_last_report(tmp_path: Path) -> None:
-    words = [*TINY[2:], "--iterations", "100000", "--run-name", "cut"]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tune_dd.cli", "distill", "environment", *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Python heeds no interrupt where a shell in the background has told its children to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert run.stdout is not None
-    for line in run.stdout:
-        if "  2/100000  fresh learners" in line:
-            break
-    run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=120)
-    assert run.returncode == 130 and err == ""
+    words = ("distill", "environment", *TINY[2:], "--iterations", "100000", "--run-name", "cut")
+    code, out, err = interrupted_at("  2/100000  fresh learners", *words, cwd=tmp_path)
+    assert (code, err) == (130, "")
     place = tmp_path / "results" / "runs" / "CartPole-v1" / "mlp" / "cut"
     curve = list(csv.DictReader((place / "learning_curve.csv").open()))
     assert f"interrupted: what is kept is the set of {curve[-1]['iteration']} meta-iterations" in out
