@@ -239,9 +239,9 @@ class Main(Protocol):
 def main_guard(main: Main) -> Main:
     """Wrap a verb's ``main`` so that it returns an exit code, whatever ends it on purpose.
 
-    Unusable input gives one line and 2, a disk that fills one line and 1, Ctrl-C one line and 130, and a
-    reader of our output that went away (``| head``) the 141 that a shell reports for it. Warnings take one
-    line. Defects keep their traceback.
+    Unusable input gives one line and 2, a disk or memory that is full one line and 1, Ctrl-C one line and
+    130, and a reader of our output that went away (``| head``) the 141 that a shell reports for it. Warnings
+    take one line. Defects keep their traceback.
     """
     command = f"tune-dd {Path(inspect.getfile(main)).stem}"
 
@@ -263,6 +263,9 @@ def main_guard(main: Main) -> Main:
             # The interpreter flushes stdout once more as it leaves, and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except MemoryError:
+            print(f"{command}: it needs more memory than there is: ask for less at once.", file=sys.stderr)
+            return 1
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

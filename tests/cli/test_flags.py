@@ -138,6 +138,7 @@ def test_defaults_and_fields_may_differ_by_verb(capsys: pytest.CaptureFixture[st
          "tune-dd test_flags: it is so, but must be otherwise: change it.\n"),
         (OSError(errno.ENOSPC, "No space left", "/a/b"), 1,
          "tune-dd test_flags: the disk of /a/b is full: make room and run it again.\n"),
+        (MemoryError(), 1, "tune-dd test_flags: it needs more memory than there is: ask for less at once.\n"),
         (KeyboardInterrupt(), 130, "\ntune-dd test_flags: interrupted.\n"),
     ],
 )  # fmt: skip
