@@ -83,8 +83,8 @@ class PpmoRun:
             Finite floats: ``probe_return`` and its standard error ``probe_return_sem`` (sampled actions),
             ``greedy_return``, ``episode_return`` (training learners; before an episode has ended, that of
             untrained ones), ``inner_lr``, ``env_steps``, ``diverged``; where a return is known that
-            solves the task, and untrained learners are below, ``normalised_score``, the share of the way there; with a
-            target return also ``compactness`` (see :func:`compactness`).
+            solves the task, and untrained learners are below, ``normalised_score``, the share of the way
+            there; with a target return also ``compactness`` (see :func:`compactness`).
         """
         until = min(
             self.iteration + self.settings.probe.iterations_per_report, self.settings.outer.iterations
