@@ -12,7 +12,6 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
 from trainables.environment.inner_step import inner_step
-from trainables.ppmo.batch import LEARNER
 from trainables.ppmo.learner import PpmoLearner
 from trainables.ppmo.module import PpmoModule
 from trainables.ppmo.run import PpmoRun
@@ -40,18 +39,16 @@ def loss_of(learner: PpmoLearner, batch: dict[str, Tensor]) -> Tensor:
     return loss
 
 
-def rows(
-    task_shape: int, actions: Tensor, logp: Tensor, inputs: Tensor, advantages: Tensor
-) -> dict[str, Any]:
-    """A minibatch of two learners with half of the rows each; values are right, whatever they are."""
+def rows(observation: int, actions: Tensor, advantages: Tensor, outputs: int) -> dict[str, Tensor]:
+    """A minibatch of two learners with half of the rows each; the critic's part of the loss has no weight."""
     count = len(actions)
     return {
-        "obs": torch.randn(count, task_shape, generator=torch.Generator().manual_seed(3)),
+        "obs": torch.randn(count, observation, generator=torch.Generator().manual_seed(3)),
         "actions": actions,
-        "action_logp": logp,
-        "action_dist_inputs": inputs,
+        "action_logp": torch.zeros(count),
+        "action_dist_inputs": torch.zeros(count, outputs),
         "advantages": advantages,
-        LEARNER: torch.arange(2).repeat_interleave(count // 2),
+        "value_targets": torch.zeros(count),
     }
 
 
@@ -61,8 +58,7 @@ def test_the_ratio_is_joint_over_an_actions_numbers(started: Callable[..., PpmoR
     learner, module = learner_of(run)
     actions = torch.tensor([[0.5, -0.5], [1.0, 0.2], [-0.3, 0.9], [0.0, 0.0]])
     advantages = torch.tensor([1.0, -1.0, 2.0, -0.5])
-    batch = rows(10, actions, torch.zeros(4), torch.zeros(4, 4), advantages)
-    batch["value_targets"] = torch.zeros(4)
+    batch = rows(10, actions, advantages, outputs=4)
     inputs = module.forward_train(batch)["action_dist_inputs"].detach().double().numpy()
     mean, log_std = inputs[:, :2], inputs[:, 2:]
     scaled = (actions.numpy() - mean) / np.exp(log_std)
@@ -80,9 +76,7 @@ def test_entropy_has_its_gradient(started: Callable[..., PpmoRun]) -> None:
     weight = 0.7
     run = started(**TINY, env="CartPole-v1", batch_size=3, entropy=weight, value_weight=0.0)
     learner, module = learner_of(run)
-    actions = torch.tensor([0, 1, 1, 0])
-    batch = rows(4, actions, torch.full((4,), -0.7), torch.zeros(4, 2), torch.zeros(4))
-    batch["value_targets"] = torch.zeros(4)
+    batch = rows(4, torch.tensor([0, 1, 1, 0]), torch.zeros(4), outputs=2)
     loss = loss_of(learner, batch)
     found = torch.autograd.grad(loss, [module.x, module.y, module.log_inner_lr])
 

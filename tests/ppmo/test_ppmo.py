@@ -104,9 +104,13 @@ def test_deviations_are_learned_at_their_own_rate(started: Callable[..., PpmoRun
     assert moved["x"] == pytest.approx(1e-2, rel=0.1)
 
 
-def test_learners_are_trained_on_what_they_saw(started: Callable[..., PpmoRun]) -> None:
+@pytest.mark.parametrize(("groups", "rows"), [(1, 200), (3, 70)])
+def test_learners_are_trained_on_what_they_saw(
+    started: Callable[..., PpmoRun], groups: int, rows: int
+) -> None:
     """The first outer step's policy is the one that sampled, though statistics move: its ratios are 1."""
-    run = started(**{**TINY, "normalise": True, "iterations": 2, "minibatch_size": 200, "epochs": 1})
+    alone = {"minibatch_size": 200, "epochs": 1, "learner_groups": groups, "families": "same+xe+random_size"}
+    run = started(**{**TINY, "normalise": True, "iterations": 2, "learners": 20, **alone})
     run._algorithm.train()
     learner = run._algorithm.learner_group._learner
     ratios = []
@@ -123,7 +127,8 @@ def test_learners_are_trained_on_what_they_saw(started: Callable[..., PpmoRun]) 
 
     learner.compute_loss_for_module = listen
     run._algorithm.train()
-    assert torch.allclose(ratios[0], torch.ones(200), atol=1e-4)
+    assert len(ratios) == groups
+    assert torch.allclose(ratios[0], torch.ones(rows), atol=1e-4)
     assert states(run)["mean"].abs().max() > 0
 
 
