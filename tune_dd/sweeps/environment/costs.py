@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import gymnasium as gym
@@ -11,9 +13,12 @@ import gymnasium as gym
 from trainables.environment.cartpole import MAX_EPISODE_STEPS, dimensions_of
 from trainables.environment.choices import LEVELS
 from trainables.environment.config import EnvironmentConfig
+from trainables.environment.population import training_population
 from trainables.environment.tasks import Task
 
 TIMED_S = 0.2
+BY_WEIGHTS = 0.3
+"""The share of ``state`` that goes by the number of weights; the rest is as much for each network."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Costs:
         judged: of an environment step in a probe.
         update: of an outer step, whatever its size.
         row: of an environment step in an outer step.
-        state: of a synthetic state in one learner's inner step, back-propagated through.
+        state: of a synthetic state in the inner step of one of the task's own learners, back-propagated
+            through.
         learner: of a learner's inner step, however many its states are.
     """
 
@@ -52,10 +58,10 @@ VECTORS = Costs(
     iteration=0.02,
     sampled=6e-6,
     judged=2.5e-6,
-    update=3e-3,
+    update=2.5e-3,
     row=3e-6,
     state=3.2e-6,
-    learner=0.0,
+    learner=7e-5,
 )
 PICTURES = Costs(
     timed_envs=10,
@@ -99,7 +105,8 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
     steps = outer.num_envs * outer.rollout_steps
     updates = outer.epochs * outer.groups * math.ceil(steps / outer.minibatch_size / outer.groups)
     rows = outer.epochs * steps / updates
-    inner = outer.learners / outer.groups * (costs.learner + distilled.batch_size * costs.state)
+    state = costs.state * (1 - BY_WEIGHTS + BY_WEIGHTS * _relative_weights(settings, task))
+    inner = outer.learners / outer.groups * (costs.learner + distilled.batch_size * state)
     iteration = (
         costs.iteration
         + steps * (step_s + costs.sampled)
@@ -120,6 +127,18 @@ def _costs(task: Task, level: str = "none") -> Costs:
         for name in ("row", "state", "learner")
     }
     return replace(PICTURES, **between)
+
+
+def _relative_weights(settings: EnvironmentConfig, task: Task) -> float:
+    """Weights of a training learner, on average, in units of the task's own learner's."""
+
+    def weights(families: Sequence[str], count: int) -> float:
+        population = training_population(families, task, settings.distilled.encoder_level, count)
+        shapes = [[layer.weight_shape for layer in one.layers] for one in population.architectures]
+        numbers = [sum(map(math.prod, layers)) for layers in shapes]
+        return sum(map(operator.mul, population.counts, numbers)) / count
+
+    return weights(settings.distilled.family_names, settings.outer.learners) / weights(("same",), 1)
 
 
 def _time_limit(task: Task) -> float:
