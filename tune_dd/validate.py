@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.environment.choices import FAMILIES
+from trainables.environment.choices import FAMILIES, MODULE, check_family
 from trainables.errors import InputError
 from tune_dd.flags import FlagParser, main_guard, parser
 from tune_dd.threads import check_threads
@@ -39,8 +39,10 @@ def build_parser() -> FlagParser:
     made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=1, at_most=MOST)
     made.add_flag("--episodes", int, "episodes of each learner", default=5, at_least=1, at_most=MOST)
     made.add_flag(
-        "--families", str, "learners, all: every one that fits the task",
-        default=("same",), many=True, choices=(*FAMILIES, _ALL),
+        "--families", str,
+        f"learners: {', '.join(FAMILIES)}, a network of your own as {MODULE}; all: every one of ours that "
+        "fits the task",
+        default=("same",), many=True,
     )  # fmt: skip
     made.add_flag("--modes", str, "how they act", default=MODES, many=True, choices=MODES)
     made.add_flag(
@@ -66,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--env is not given", "a set does not say what task it is for", "name it: --env CartPole-v1"
         )
     check_threads(flags["threads"])
+    for family in flags["families"]:
+        if family != _ALL:
+            check_family(family)
 
     from tune_dd.environments.new_files import new_file
 
@@ -138,7 +143,8 @@ def _fitting(asked: Sequence[str], task: Task, level: str) -> tuple[str, ...]:
     from trainables.environment.families import learners
 
     fitting = []
-    for family in FAMILIES if _ALL in asked else dict.fromkeys(asked):
+    named = (family for family in asked if family != _ALL)
+    for family in dict.fromkeys((*FAMILIES, *named) if _ALL in asked else named):
         try:
             learners(family, task, level)
         except InputError as error:

@@ -55,7 +55,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown targets": ({"targets": "softt"}, "did you mean 'soft'"),
     "an unknown level": ({"encoder_level": "l5"}, "--encoder-level is 'l5'"),
     "a flag that is a number": ({"normalise": 1}, "must be of type bool"),
-    "an unknown family": ({"families": "same+tanh"}, "names 'tanh', but it is not known: choose among same"),
+    "an unknown family": ({"families": "same+tanh"}, "names 'tanh', but it is not known: choose one of"),
     "an empty family": ({"families": "same+"}, "names ''"),
     "learners that do not share out": ({"learners": 7, "num_envs": 50}, "give --num-envs 56"),
     "more learners than environments": ({"learners": 60, "num_envs": 50}, "give --num-envs 60"),

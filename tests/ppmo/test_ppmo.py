@@ -19,6 +19,7 @@ from trainables.ppmo.algorithm import algorithm_config
 from trainables.ppmo.run import PpmoRun, read_state
 
 pytestmark = pytest.mark.timeout(300)
+OWN = f"{Path(__file__).parents[2] / 'examples' / 'own_network.py'}:Residual"
 TINY = {"num_envs": 20, "rollout_steps": 10, "minibatch_size": 100, "probe_learners": 4}
 
 
@@ -50,8 +51,9 @@ def test_two_states_teach_cart_pole_in_one_step(started: Callable[..., PpmoRun],
         {"targets": "hard", "inner_steps": 2},
         {"families": "same+xe+random_size+random_hidden", "num_envs": 40, "learners": 20},
         {"env": "Reacher-v5", "batch_size": 8},
+        {"families": f"same+{OWN}", "num_envs": 40, "learners": 20},
     ],
-    ids=["normalised", "hard", "families", "vectors"],
+    ids=["normalised", "hard", "families", "vectors", "own network"],
 )
 def test_same_seed_same_set(started: Callable[..., PpmoRun], settings: dict[str, Any]) -> None:
     runs = [started(**{**TINY, **settings}, iterations=2, iterations_per_report=1) for _ in range(2)]
@@ -157,7 +159,7 @@ def test_learners_live_as_long_as_told_and_end_in_turns(started: Callable[..., P
 
 def test_restored_it_goes_on(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
     settings = {**TINY, "normalise": True, "iterations": 3, "iterations_per_report": 1, "learner_life": 2}
-    settings["scale_values"] = True
+    settings |= {"scale_values": True, "families": f"same+{OWN}"}
     first = started(**settings)
     first.step()
     last = first.step()

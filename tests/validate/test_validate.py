@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from ctypes.util import find_library
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import ROOT, Command
+from trainables.environment.choices import FAMILIES
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.learners import Parameters
 from trainables.environment.perception import draw_encoder
@@ -32,6 +34,7 @@ from tune_dd.environments.film import learner_at
 from tune_dd.environments.validation_rows import Row, content
 from tune_dd.validate import build_parser
 
+OWN_NETWORK = Path(__file__).parents[2] / "examples" / "own_network.py"
 SMALL = ["--learners", "6", "--episodes", "2"]
 HEADINGS = ["learners", "actions", "steps", "mean", "SD", "SEM", "least", "n"]
 
@@ -109,6 +112,21 @@ def test_a_set_is_judged_as_the_library_judges_it(command: Command, tmp_path: Pa
         shades = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     assert len(np.unique(shades, axis=0)) > 50
     assert {path.name for path in tmp_path.iterdir()} == {"set.pt", "rows.json", "boxes.png"}
+
+
+def test_a_network_of_ones_own_judges_a_set(command: Command, tmp_path: Path) -> None:
+    push_back().save(tmp_path / "set.pt")
+    shutil.copy(OWN_NETWORK, tmp_path / "net.py")
+    words = "--env CartPole-v1 --families net.py:Residual all --modes greedy --json rows.json"
+    done = command("validate", "set.pt", *words.split(), *SMALL)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["family"] for row in found["rows"]] == ["same", *FAMILIES, "net.py:Residual"]
+    assert found["modules"] == {"net.py:Residual": hashlib.sha256(OWN_NETWORK.read_bytes()).hexdigest()}
+    taught = validate(
+        push_back(), open_task("CartPole-v1"), 6, 2, family=f"{OWN_NETWORK}:Residual", greedy=True
+    )
+    assert found["rows"][-1]["mean"] == taught.mean
 
 
 @pytest.mark.parametrize("axes", [1, 7])
@@ -269,6 +287,7 @@ def test_a_wrong_renderer_does_not_concern_other_tasks(tmp_path: Path) -> None:
         ("game.pt --env RoadRunner --families random_hidden", "cannot be of family 'random_hidden'"),
         ("game.pt --env Pong", "game.pt is for 18 numbered actions, but ALE/Pong-v5 has 6"),
         ("set.pt --env CartPole-v1 --families sam", "did you mean 'same'"),
+        ("set.pt --env CartPole-v1 --families gone.py:Net", "there is no file gone.py: correct the path"),
         ("set.pt --env CartPole-v1 --modes greedily", "did you mean 'greedy'"),
         ("set.pt --env CartPole-v1 --learners 0", "--learners is 0.*at least 1"),
         ("set.pt --env CartPole-v1 --inner-steps 1 0", "--inner-steps is 0.*at least 1"),

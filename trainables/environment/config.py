@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trainables.environment.choices import FAMILIES, LEVELS
+from trainables.environment.choices import (
+    FAMILIES,
+    LEVELS,
+    MODULE,
+    check_family,
+    is_module,
+    resolved_families,
+)
 from trainables.errors import InputError
 from trainables.schema import check_options, from_flat, option, refuse_unknown
 
@@ -39,17 +46,14 @@ class SetConfig:
     families: str = option(
         "same",
         "families of learners to train for, joined by '+' (one that is named twice gets twice as many): "
-        + ", ".join(FAMILIES),
+        + f"{', '.join(FAMILIES)}, or a network of your own as {MODULE}",
     )
     static_learners: bool = option(False, "train for one draw of learners only")
 
     def __post_init__(self) -> None:
         check_options(self)
         for family in self.family_names:
-            if family not in FAMILIES:
-                raise InputError(
-                    f"--families names '{family}'", "it is not known", f"choose among {', '.join(FAMILIES)}"
-                )
+            check_family(family)
 
     @property
     def family_names(self) -> tuple[str, ...]:
@@ -179,9 +183,8 @@ def task_of(settings: SetConfig) -> Task:
         try:
             learners(family, task, settings.encoder_level)
         except InputError as error:
-            raise InputError(
-                f"--families is {settings.families}: {error.value}", error.rule, error.remedy
-            ) from error
+            value = error.value if is_module(family) else f"--families is {settings.families}: {error.value}"
+            raise InputError(value, error.rule, error.remedy) from error
     return task
 
 
@@ -216,6 +219,8 @@ class EnvironmentConfig:
 
         refuse_unknown(flat, PARTS)
         flat = {**usual_settings(flat), **flat}
+        if isinstance(flat.get("families"), str):
+            flat["families"] = resolved_families(flat["families"])
         return cls(from_flat(SetConfig, flat), from_flat(OuterConfig, flat), from_flat(ProbeConfig, flat))
 
     def flat(self) -> dict[str, Any]:

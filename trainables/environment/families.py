@@ -10,8 +10,16 @@ import dataclasses
 
 import torch
 
-from trainables.environment.choices import LEVELS
-from trainables.environment.learners import Dense, Initialisation, Layer, NetworkLearner, mlp_layers
+from trainables.environment.choices import LEVELS, is_module
+from trainables.environment.learners import (
+    Dense,
+    Initialisation,
+    Layer,
+    Learner,
+    NetworkLearner,
+    mlp_layers,
+)
+from trainables.environment.own_modules import module_learner
 from trainables.environment.perception import NATURE_LAYERS
 from trainables.environment.tasks import Task
 from trainables.errors import InputError
@@ -26,17 +34,19 @@ _INITIALISATIONS = {
 }
 
 
-def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearner, ...]:
+def learners(family: str, task: Task, level: str = "none") -> tuple[Learner, ...]:
     """The architectures of a family; a draw from it is one of these, each as likely.
 
     Args:
-        family: one of :data:`~trainables.environment.choices.FAMILIES`.
+        family: one of :data:`~trainables.environment.choices.FAMILIES`, or a network of the user's own.
         level: the part of the network that is the set's encoder (see
             :data:`~trainables.environment.choices.LEVELS`).
 
     Raises:
-        InputError: if the task's learners have nothing that the family varies.
+        InputError: if the task's learners have nothing that the family varies, or as :func:`module_learner`.
     """
+    if is_module(family):
+        return (module_learner(family, task, level),)
     own = _own_learner(task, level)
     if family in _INITIALISATIONS:
         return (dataclasses.replace(own, initialisation=_INITIALISATIONS[family]),)
@@ -55,7 +65,7 @@ def learners(family: str, task: Task, level: str = "none") -> tuple[NetworkLearn
 
 def draw_architectures(
     family: str, task: Task, level: str, count: int, generator: torch.Generator
-) -> list[tuple[NetworkLearner, int]]:
+) -> list[tuple[Learner, int]]:
     """``count`` learners of a family, as architectures and how many of each."""
     among = learners(family, task, level)
     chosen = torch.randint(len(among), (count,), generator=generator)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.environment.families import learners
 from trainables.environment.inner_step import inner_step
-from trainables.environment.learners import LOG_STD, NetworkLearner, Parameters
+from trainables.environment.learners import LOG_STD, Learner, Parameters
 from trainables.environment.tasks import Task
 
 
@@ -22,7 +22,7 @@ class Population:
     Wherever parameters are meant, there is one :data:`Parameters` for each architecture.
     """
 
-    architectures: tuple[NetworkLearner, ...]
+    architectures: tuple[Learner, ...]
     counts: tuple[int, ...]
 
     @property
@@ -85,7 +85,7 @@ def training_population(families: Sequence[str], task: Task, level: str, count: 
 
     A family that is named several times has as many shares.
     """
-    architectures: list[NetworkLearner] = []
+    architectures: list[Learner] = []
     counts: list[int] = []
     named = 0
     for family, times in Counter(families).items():

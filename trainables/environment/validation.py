@@ -12,7 +12,7 @@ import torch
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.families import draw_architectures
 from trainables.environment.inner_step import inner_step
-from trainables.environment.learners import NetworkLearner, Parameters
+from trainables.environment.learners import Learner, NetworkLearner, Parameters
 from trainables.environment.rollouts import episode_returns
 from trainables.environment.tasks import Task
 from trainables.seeds import derive_seed, generator
@@ -62,7 +62,8 @@ def validate(
     Args:
         learners: how many, all of one family.
         episodes: of each.
-        family: one of :data:`~trainables.environment.choices.FAMILIES`.
+        family: one of :data:`~trainables.environment.choices.FAMILIES`, or ``FILE.py:NAME``, a network of
+            the user's own (see :mod:`trainables.environment.own_modules`).
         greedy: act by the likeliest action in place of sampling.
         inner_steps: gradient steps (default: those the set was made for); with 0, learners stay untrained.
         seed: of initialisations, episodes and actions.
@@ -74,7 +75,8 @@ def validate(
     perception = distilled.perception(task)
     means = []
     for architecture, stepped in stepped_learners(distilled, task, learners, family, inner_steps, seed):
-        played = derive_seed(seed, "validation episodes", family, str(architecture.layers))
+        layers = str(architecture.layers) if isinstance(architecture, NetworkLearner) else ""
+        played = derive_seed(seed, "validation episodes", _word(family), layers)
         means.append(
             episode_returns(task, architecture, stepped, perception, episodes, played, greedy).mean(1)
         )
@@ -83,9 +85,9 @@ def validate(
 
 def stepped_learners(
     distilled: DistilledSet, task: Task, learners: int, family: str, inner_steps: int | None, seed: int
-) -> Iterator[tuple[NetworkLearner, Parameters]]:
+) -> Iterator[tuple[Learner, Parameters]]:
     """The learners of :func:`validate` after their steps, in the order of its returns, by architecture."""
-    draws = generator(seed, "validation", family)
+    draws = generator(seed, "validation", _word(family))
     inputs = distilled.perception(task).encode(distilled.x)
     for architecture, count in draw_architectures(family, task, distilled.level, learners, draws):
         yield (
@@ -111,3 +113,8 @@ def untrained(task: Task, learners: int, episodes: int, seed: int = 0) -> Return
         torch.zeros(1, *task.observation_shape), torch.zeros(1, task.actions), torch.zeros(()), log_std
     )
     return validate(nothing, task, learners, episodes, inner_steps=0, seed=seed)
+
+
+def _word(family: str) -> str:
+    """What seeds go by: where a file lies must not matter."""
+    return family.rpartition(":")[2]

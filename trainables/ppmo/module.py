@@ -295,7 +295,8 @@ class _Bank(nn.Module):
 
     @staticmethod
     def _key(i: int, name: str) -> str:
-        return f"{name}_{i}"
+        # Parts of a module have names with dots, which torch does not take.
+        return f"{name}_{i}".replace(".", "/")
 
     def parameters_of(self) -> list[Parameters]:
         """The tensors themselves."""

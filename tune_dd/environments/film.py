@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables.environment.cartpole import Batch, dimensions_of
 from trainables.environment.distilled_set import DistilledSet
-from trainables.environment.learners import NetworkLearner, Parameters
+from trainables.environment.learners import Learner, Parameters
 from trainables.environment.rollouts import episode_returns
 from trainables.environment.tasks import Task
 from trainables.environment.validation import stepped_learners
@@ -103,7 +103,7 @@ def _draws_itself(task: Task) -> bool:
 
 def learner_at(
     distilled: DistilledSet, task: Task, row: Row, seed: int, index: int
-) -> tuple[NetworkLearner, Parameters]:
+) -> tuple[Learner, Parameters]:
     """Architecture and parameters, (1, ...), of the learner of ``row.returns.by_learner[index]``."""
     count = len(row.returns.by_learner)
     for architecture, stepped in stepped_learners(distilled, task, count, row.family, row.inner_steps, seed):

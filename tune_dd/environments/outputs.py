@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainables.environment.own_modules import digests
 from trainables.environment_distillation import SET_FILE
 from trainables.ppmo.run import PpmoRun
 from tune_dd.environments.curves import draw_curves
@@ -79,6 +80,7 @@ def write_summary(
         "kind": "environment",
         **more,
         "config": dict(config),
+        "modules": digests(dict.fromkeys(config["families"].split("+"))),
         "scores": dict(scores),
         "untrained_return": untrained_return,
         "versions": versions(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.environment.distilled_set import DistilledSet
+from trainables.environment.own_modules import digests
 from trainables.environment.validation import Returns
 from tune_dd.flags import Flags
 from tune_dd.runs.folder import versions
@@ -88,6 +89,7 @@ def content(
         "batch_size": len(distilled.x),
         "inner_lr": float(distilled.inner_lr),
         **{name: flags[name] for name in ("learners", "episodes", "seed", "threads")},
+        "modules": digests(dict.fromkeys(row.family for row in rows)),
         "rows": [
             {
                 "env": env_id,

@@ -15,6 +15,7 @@ from trainables.environment.choices import LEVELS
 from trainables.environment.config import EnvironmentConfig
 from trainables.environment.population import training_population
 from trainables.environment.tasks import Task
+from trainables.seeds import generator
 
 TIMED_S = 0.2
 BY_WEIGHTS = 0.3
@@ -134,8 +135,8 @@ def _relative_weights(settings: EnvironmentConfig, task: Task) -> float:
 
     def weights(families: Sequence[str], count: int) -> float:
         population = training_population(families, task, settings.distilled.encoder_level, count)
-        shapes = [[layer.weight_shape for layer in one.layers] for one in population.architectures]
-        numbers = [sum(map(math.prod, layers)) for layers in shapes]
+        drawn = [one.draw(1, generator(0, "weights")) for one in population.architectures]
+        numbers = [sum(tensor.numel() for tensor in parameters.values()) for parameters in drawn]
         return sum(map(operator.mul, population.counts, numbers)) / count
 
     return weights(settings.distilled.family_names, settings.outer.learners) / weights(("same",), 1)

@@ -1,0 +1,112 @@
+"""Learners of the user's own: ``FILE.py:NAME`` says what builds such a network.
+
+The file is run like any program of the user's, each time that its learners are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from trainables.environment.choices import is_module
+from trainables.environment.general_learner import ModuleLearner
+from trainables.environment.learners import LOG_STD
+from trainables.environment.perception import Perception, draw_encoder
+from trainables.environment.tasks import Task
+from trainables.errors import InputError
+from trainables.seeds import generator
+
+_SEEN = (2, 3)
+"""Learners, and observations of each, that a network is tried with."""
+
+
+def module_learner(family: str, task: Task, level: str) -> ModuleLearner:
+    """Copies of the network that a file builds, tried once.
+
+    Args:
+        family: ``FILE.py:NAME``; NAME is a class or function in it that, without arguments, gives a module
+            as :class:`ModuleLearner` has them.
+        level: of the encoder whose features the network sees in place of observations.
+
+    Raises:
+        InputError: there is no such file or name in it, or what it gives cannot be a learner of the task.
+    """
+    path, name = _parts(family)
+    if not path.is_file():
+        raise InputError(f"--families names '{family}'", f"there is no file {path}", "correct the path")
+    drawn = generator(0, "trying a module")
+    encoder = draw_encoder(level, drawn) or None
+    seen = torch.randn(math.prod(_SEEN), *task.observation_shape, generator=drawn)
+    encoded = Perception(encoder=encoder).encode(seen)
+    features = encoded.reshape(*_SEEN, *encoded.shape[1:])
+    try:
+        make = vars(_executed(path)).get(name)
+        if make is None:
+            raise NameError(f"the file has no {name}")
+        built = make()
+        if not isinstance(built, nn.Module):
+            raise TypeError(f"{name}() is no torch.nn.Module but of type {type(built).__name__}")
+        learner = ModuleLearner(make)
+        parameters = learner.draw(_SEEN[0], drawn)
+        shape = tuple(learner(parameters, features).shape)
+    except Exception as error:  # whatever the user's code raises
+        raise InputError(
+            f"--families names '{family}': {type(error).__name__}: {textwrap.shorten(str(error), 200)}",
+            f"{name} must build, without arguments, a network for inputs {tuple(features.shape[2:])} that "
+            "torch.func.vmap can call",
+            "mend the file",
+        ) from error
+    expected = (*_SEEN, task.actions)
+    if shape != expected:
+        raise InputError(
+            f"--families names '{family}', which maps {tuple(features.shape[1:])} to {shape[1:]}",
+            f"a learner of {task.env_id} must map them to {expected[1:]}",
+            "mend the file",
+        )
+    deviations = parameters.get(LOG_STD)
+    if (deviations is not None) == task.discrete or (
+        deviations is not None and tuple(deviations.shape[1:]) != (task.actions,)
+    ):
+        rule = (
+            f"actions of {task.env_id} have no deviations"
+            if task.discrete
+            else f"actions of {task.env_id} are vectors, whose deviations a parameter {LOG_STD} "
+            f"({task.actions},) tells"
+        )
+        raise InputError(f"--families names '{family}'", rule, f"mend {LOG_STD} in the file")
+    return learner
+
+
+def digests(families: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the file of each family that is of the user's own."""
+    return {
+        family: hashlib.sha256(_parts(family)[0].read_bytes()).hexdigest()
+        for family in families
+        if is_module(family)
+    }
+
+
+def _parts(family: str) -> tuple[Path, str]:
+    path, _, name = family.rpartition(":")
+    return Path(path).expanduser(), name
+
+
+def _executed(path: Path) -> ModuleType:
+    # A name of its own, so that files that are called alike in several folders do not meet; and listed, as
+    # dataclasses and others look their module up.
+    name = f"_tune_dd_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a file that ends in .py has both
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
