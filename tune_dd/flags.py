@@ -263,7 +263,9 @@ def main_guard(main: Main) -> Main:
             # The interpreter flushes stdout once more as it leaves, and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
             print(f"{command}: it needs more memory than there is: ask for less at once.", file=sys.stderr)
             return 1
         except OSError as error:
@@ -274,6 +276,12 @@ def main_guard(main: Main) -> Main:
             return 1
 
     return guarded
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Torch says so by a RuntimeError: of a class of its own for a GPU's, of none for the machine's."""
+    told = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in told or "out of memory" in told
 
 
 def _one_line_warning(command: str) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
+import torch
 
 from trainables.errors import InputError
 from trainables.schema import check_options, option
@@ -131,6 +132,16 @@ def test_defaults_and_fields_may_differ_by_verb(capsys: pytest.CaptureFixture[st
         made.parse(["--rate", "0.1"])
 
 
+def beyond_memory() -> RuntimeError:
+    """What torch raises where it asks for more than any address space has."""
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**45)
+    return error.value
+
+
+NO_MEMORY = "tune-dd test_flags: it needs more memory than there is: ask for less at once.\n"
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "line"),
     [
@@ -138,7 +149,9 @@ def test_defaults_and_fields_may_differ_by_verb(capsys: pytest.CaptureFixture[st
          "tune-dd test_flags: it is so, but must be otherwise: change it.\n"),
         (OSError(errno.ENOSPC, "No space left", "/a/b"), 1,
          "tune-dd test_flags: the disk of /a/b is full: make room and run it again.\n"),
-        (MemoryError(), 1, "tune-dd test_flags: it needs more memory than there is: ask for less at once.\n"),
+        (MemoryError(), 1, NO_MEMORY),
+        (beyond_memory(), 1, NO_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, NO_MEMORY),
         (KeyboardInterrupt(), 130, "\ntune-dd test_flags: interrupted.\n"),
     ],
 )  # fmt: skip
@@ -153,7 +166,9 @@ def test_the_guard_turns_ends_into_codes(
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("raised", [ZeroDivisionError(), FileNotFoundError(errno.ENOENT, "gone")])
+@pytest.mark.parametrize(
+    "raised", [ZeroDivisionError(), RuntimeError("no"), FileNotFoundError(errno.ENOENT, "gone")]
+)
 def test_the_guard_lets_defects_through(raised: Exception) -> None:
     @main_guard
     def main(argv: Sequence[str] | None) -> int:
