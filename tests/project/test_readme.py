@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import shlex
@@ -42,6 +43,14 @@ def tiny(words: Sequence[str]) -> list[str]:
     return [verb, *flags, *shlex.split(cut)]
 
 
+@functools.cache  # most import RLlib for it, which takes seconds
+def help_of(program: str) -> str:
+    """What a program of the repository prints for ``--help``."""
+    done = run_python(str(ROOT / program), "--help", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_every_block_says_what_a_test_may_do() -> None:
     assert len(README) > 8
     assert [block.text for block in README if not block.mark] == []
@@ -67,9 +76,8 @@ def test_commands_are_understood(block: Block) -> None:
             extra = re.search(r"\[(\w+)\]", words[-1])
             assert extra and f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
         elif words[0] == "python":
-            done = run_python(str(ROOT / words[1]), "--help", cwd=ROOT)
-            assert done.returncode == 0, done.stderr
-            assert [word for word in words if word.startswith("--") and word not in done.stdout] == []
+            told = help_of(words[1])
+            assert [word for word in words if word.startswith("--") and word not in told] == []
         else:
             assert words[0] in ("git", "cd", "tensorboard")
 
