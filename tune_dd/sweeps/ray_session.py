@@ -19,6 +19,7 @@ from tune_dd.sweeps.settings import SweepConfig
 CONNECT_TIMEOUT_S = 3.0
 _QUIET: Any = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 JOIN_TIMEOUT_S = 12.0
+STARTS = 2
 
 # Set before Ray's processes start, as they inherit them.
 ENVIRONMENT = {
@@ -150,13 +151,37 @@ def ray_session(config: SweepConfig, workers: int, available: Resources) -> Iter
 
 @contextlib.contextmanager
 def local_session(cpus: int, gpus: int = 0) -> Iterator[None]:
-    """An instance of Ray on this machine, for the time of the block."""
+    """An instance of Ray on this machine, for the time of the block.
+
+    Raises:
+        InputError: the machine is too busy to start it.
+    """
     quiet_ray()
     import ray
 
-    # "local": without it Ray joins any cluster that somebody started on this machine.
-    ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **_QUIET)
     try:
+        _start(cpus, gpus)
         yield
     finally:
         ray.shutdown()
+
+
+def _start(cpus: int, gpus: int) -> None:
+    """Start Ray, which gives up after half a minute: a second time where it did."""
+    import ray
+
+    for _ in range(STARTS):
+        try:
+            # "local": without it Ray joins any cluster that somebody started on this machine.
+            ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **_QUIET)
+        except Exception as error:  # no class of its own
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
+    raise InputError(
+        f"Ray did not start on this machine in {STARTS} times half a minute",
+        "it needs a processor for that",
+        "run it again when the machine is less busy",
+    )
