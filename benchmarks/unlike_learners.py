@@ -2,11 +2,12 @@
 
     python benchmarks/unlike_learners.py --dimensions 1 2 3 --out sets
     python benchmarks/unlike_learners.py --dimensions 1 2 3 --leave-out
+    python benchmarks/unlike_learners.py --dimensions 3 --leave-out xe
 
 512 states of ND cart-pole, learned for all families of learners at once. Prints the return of 100 fresh
 learners of each family in 5 episodes each, sampled actions, and the CPU seconds of learning (imports, Ray's
-start and validation left out). With ``--leave-out`` a set is learned without each family but the task's own
-learners, and that family alone judges it.
+start and validation left out). With ``--leave-out`` a set is learned without each family that it names (or
+each but the task's own learners), and that family alone judges it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,20 @@ def main() -> None:
     )
     parser.add_argument("--dimensions", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--leave-out", action="store_true", help="keep the judged family out of training")
+    parser.add_argument(
+        "--leave-out",
+        nargs="*",
+        choices=FAMILIES[1:],
+        metavar="FAMILY",
+        help="keep the judged family out of training: each of these, or each but the task's own",
+    )
     parser.add_argument("--out", type=Path, help="folder that the sets are written to", metavar="DIR")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with local_session(cpus=1):
         for dimensions in args.dimensions:
-            if args.leave_out:
-                for family in FAMILIES[1:]:
+            if args.leave_out is not None:
+                for family in args.leave_out or FAMILIES[1:]:
                     one(dimensions, tuple(f for f in FAMILIES if f != family), (family,), args.seed, None)
             else:
                 one(dimensions, FAMILIES, FAMILIES, args.seed, args.out)
