@@ -84,7 +84,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_reference_network_from_a_file_learns_what_ours_does(file: Path) -> None:
     returns = validate(SET, CART_POLE, 20, 1, family=f"{file}:ours")
-    assert returns.mean > 490, "the set teaches our 500"
+    assert returns.mean > 450, "the set teaches our 500"
     assert validate(SET, CART_POLE, 20, 1, family=f"{file}:ours", inner_steps=0).mean < 60
 
 

@@ -34,7 +34,14 @@ def test_more_axes_are_learned_longer_and_with_more_learners() -> None:
     assert (small["iterations"], small["learners"], small["num_envs"]) == (1200, 50, 100)
     assert (large["iterations"], large["learners"], large["num_envs"]) == (600, 5, 100)
     assert parsed(env="CartPole5D-v1")["iterations"] == 2000
-    assert small["gamma"] == large["gamma"] > parsed(env="CartPole-v1")["gamma"], "a slow drift must count"
+
+
+def test_cart_poles_look_far_ahead() -> None:
+    carts = [parsed(env=env) for env in ("CartPole-v1", "CartPole3D-v1")]
+    assert carts[0]["gamma"] == carts[1]["gamma"] > parsed(env="Hopper-v5")["gamma"], (
+        "a slow drift must count"
+    )
+    assert parsed(env="Hopper-v5", gamma=0.9)["gamma"] == 0.9
 
 
 def test_tasks_of_vectors_are_normalised() -> None:

@@ -66,7 +66,7 @@ class OuterConfig:
     """Proximal policy meta-optimisation: how the set is learned."""
 
     iterations: int = option(
-        200, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
+        300, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
     )
     learners: int = option(25, "fresh initialisations in each meta-iteration", at_least=1)
     learner_life: int = option(
@@ -102,7 +102,7 @@ class OuterConfig:
     )
     clip: float = option(0.2, "how far the policy's ratio counts", above=0.0)
     entropy: float = option(0.0, "weight of the policy's entropy", at_least=0.0)
-    gamma: float = option(0.99, "discount", above=0.0, at_most=1.0)
+    gamma: float = option(0.997, "discount", above=0.0, at_most=1.0)
     gae_lambda: float = option(0.95, "lambda of the advantage estimate", at_least=0.0, at_most=1.0)
     value_weight: float = option(
         0.5, "weight of the critic's loss, which matters where an encoder learns from it", at_least=0.0
