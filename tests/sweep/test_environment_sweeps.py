@@ -53,6 +53,9 @@ def copied(first: tuple[Path, str], tmp_path: Path) -> Path:
     return copy
 
 
+OWN_FILES = (("/a/net.py:Net", "0" * 64), ("/b/net.py:Net", "0" * 64), ("/a/net.py:Net", "1" * 64))
+
+
 def test_summary_holds_every_trial_and_the_controls(first: tuple[Path, str]) -> None:
     folder, _ = first
     sweeps.check_each_trial_once(folder, TRIALS)
@@ -322,10 +325,14 @@ def test_journal_keeps_cells_of_open_size(tmp_path: Path) -> None:
 
 
 def test_the_key_names_what_simulates_the_task(tmp_path: Path) -> None:
-    keys = {env: task_facts(open_task(env))["key"] for env in ("CartPole-v1", "CartPole2D-v1", "Hopper-v5")}
+    keys = {
+        env: task_facts(open_task(env), {})["key"] for env in ("CartPole-v1", "CartPole2D-v1", "Hopper-v5")
+    }
     assert len(set(keys.values())) == 3
     assert ["mujoco" in key for key in keys.values()] == [False, False, True]
-    assert "ale-py" in task_facts(open_task("Pong"))["key"]
+    own = [task_facts(open_task("Pong"), {family: digest})["key"] for family, digest in OWN_FILES]
+    assert own[0] == own[1] != own[2], "wherever the file lies, but not if it is another one"
+    assert "ale-py" in task_facts(open_task("Pong"), {})["key"]
 
 
 def test_another_simulation_is_told(copied: Path) -> None:

@@ -15,6 +15,7 @@ from ray.rllib.utils.numpy import convert_to_numpy
 
 from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.environment.distilled_set import DistilledSet
+from trainables.environment.own_modules import digests
 from trainables.environment.validation import Returns, untrained, validate
 from trainables.errors import InputError
 from trainables.ppmo.algorithm import algorithm_config
@@ -42,6 +43,7 @@ class PpmoRun:
         num_env_runners, num_learners: as :func:`~trainables.ppmo.algorithm.algorithm_config` takes them.
 
     Attributes:
+        modules: digests of the user's own networks among the learners, as they were at the start.
         iteration: meta-iterations done.
         reached: whether the last probe was above ``target_return`` by :data:`SURE` standard errors, and one
             of other learners after it.
@@ -52,6 +54,7 @@ class PpmoRun:
     def __init__(self, settings: EnvironmentConfig, num_env_runners: int = 0, num_learners: int = 0) -> None:
         self.settings = settings
         self.task = task_of(settings.distilled)
+        self.modules = digests(settings.distilled.family_names)
         self.iteration = 0
         self.reached = False
         self.learning_cpu_s = 0.0

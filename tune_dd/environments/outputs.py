@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.environment.own_modules import digests
 from trainables.environment_distillation import SET_FILE
 from trainables.ppmo.run import PpmoRun
 from tune_dd.environments.curves import draw_curves
@@ -37,6 +36,7 @@ def write_run(
         write_summary(
             place,
             config=distillation.settings.flat(),
+            modules=distillation.modules,
             scores={name: value for name, value in last.items() if name != "learning_cpu_s"},
             untrained_return=distillation.untrained_return,
             timings={"learning_cpu_s": last["learning_cpu_s"], "wall_s": wall_s},
@@ -80,7 +80,6 @@ def write_summary(
         "kind": "environment",
         **more,
         "config": dict(config),
-        "modules": digests(dict.fromkeys(config["families"].split("+"))),
         "scores": dict(scores),
         "untrained_return": untrained_return,
         "versions": versions(),

@@ -14,6 +14,7 @@ import torch
 
 from trainables.environment.config import EnvironmentConfig, task_of
 from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.own_modules import digests
 from trainables.environment.tasks import open_task
 from trainables.environment_distillation import (
     PROGRESS_FILE,
@@ -67,7 +68,8 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
         self.facts |= self.known_facts(report)
 
     def known_facts(self, report: Report) -> Mapping[str, Mapping[str, Any]]:
-        return {cell.source: task_facts(open_task(cell.env)) for cell in self.config.cells}
+        modules = digests(self._parsed(self.config.cells[0]).distilled.family_names)
+        return {cell.source: task_facts(open_task(cell.env), modules) for cell in self.config.cells}
 
     def check_checkpoint(self, checkpoint: Path) -> None:
         load_distilled_set(checkpoint / SET_FILE)
@@ -115,7 +117,7 @@ class EnvironmentKind(Kind[EnvironmentSweep]):
                     scores = run.step()
             finally:
                 run.close()
-        return Rerun(scores, run.reports, task_facts(run.task))
+        return Rerun(scores, run.reports, task_facts(run.task, run.modules))
 
     def score_words(self, record: TrialRecord) -> str:
         scores, metric = record.scores, self.config.metric
