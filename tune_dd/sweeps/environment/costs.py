@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import gymnasium as gym
@@ -102,11 +102,14 @@ def distillation_s(settings: EnvironmentConfig, task: Task, step_s: float) -> fl
         step_s: those of an environment step (see :func:`simulated_s`).
     """
     distilled, outer, probe = settings.distilled, settings.outer, settings.probe
-    costs = _costs(task, distilled.encoder_level)
+    level = distilled.encoder_level
+    costs = _costs(task, level)
     steps = outer.num_envs * outer.rollout_steps
     updates = outer.epochs * outer.groups * math.ceil(steps / outer.minibatch_size / outer.groups)
     rows = outer.epochs * steps / updates
-    state = costs.state * (1 - BY_WEIGHTS + BY_WEIGHTS * _relative_weights(settings, task))
+    own = _weights(("same",), task, level, 1)
+    relative = _weights(distilled.family_names, task, level, outer.learners) / own
+    state = costs.state * (1 - BY_WEIGHTS + BY_WEIGHTS * relative)
     inner = outer.learners / outer.groups * (costs.learner + distilled.batch_size * state)
     iteration = (
         costs.iteration
@@ -130,16 +133,13 @@ def _costs(task: Task, level: str = "none") -> Costs:
     return replace(PICTURES, **between)
 
 
-def _relative_weights(settings: EnvironmentConfig, task: Task) -> float:
-    """Weights of a training learner, on average, in units of the task's own learner's."""
-
-    def weights(families: Sequence[str], count: int) -> float:
-        population = training_population(families, task, settings.distilled.encoder_level, count)
-        drawn = [one.draw(1, generator(0, "weights")) for one in population.architectures]
-        numbers = [sum(tensor.numel() for tensor in parameters.values()) for parameters in drawn]
-        return sum(map(operator.mul, population.counts, numbers)) / count
-
-    return weights(settings.distilled.family_names, settings.outer.learners) / weights(("same",), 1)
+@functools.cache  # drawing convolutional networks takes a while, and all trials of a task ask for the same
+def _weights(families: tuple[str, ...], task: Task, level: str, count: int) -> float:
+    """Weights of one of ``count`` training learners, on average."""
+    population = training_population(families, task, level, count)
+    drawn = [one.draw(1, generator(0, "weights")) for one in population.architectures]
+    numbers = [sum(tensor.numel() for tensor in parameters.values()) for parameters in drawn]
+    return sum(map(operator.mul, population.counts, numbers)) / count
 
 
 def _time_limit(task: Task) -> float:
