@@ -13,7 +13,6 @@ from trainables.environment.choices import (
     LEVELS,
     MODULE,
     check_family,
-    is_module,
     resolved_families,
 )
 from trainables.errors import InputError
@@ -180,11 +179,7 @@ def task_of(settings: SetConfig) -> Task:
             "leave it out, or choose an Atari game",
         )
     for family in settings.family_names:
-        try:
-            learners(family, task, settings.encoder_level)
-        except InputError as error:
-            value = error.value if is_module(family) else f"--families is {settings.families}: {error.value}"
-            raise InputError(value, error.rule, error.remedy) from error
+        learners(family, task, settings.encoder_level)
     return task
 
 
