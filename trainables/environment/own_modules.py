@@ -24,6 +24,7 @@ from trainables.environment.perception import Perception, draw_encoder
 from trainables.environment.tasks import Task
 from trainables.errors import InputError
 from trainables.seeds import generator
+from trainables.whole_files import sha256_of
 
 _SEEN = (2, 3)
 """Learners, and observations of each, that a network is tried with."""
@@ -88,11 +89,7 @@ def module_learner(family: str, task: Task, level: str) -> ModuleLearner:
 
 def digests(families: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the file of each family that is of the user's own."""
-    return {
-        family: hashlib.sha256(_parts(family)[0].read_bytes()).hexdigest()
-        for family in families
-        if is_module(family)
-    }
+    return {family: sha256_of(_parts(family)[0]) for family in families if is_module(family)}
 
 
 def _parts(family: str) -> tuple[Path, str]:

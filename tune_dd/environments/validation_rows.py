@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from trainables.environment.distilled_set import DistilledSet
 from trainables.environment.own_modules import digests
 from trainables.environment.validation import Returns
+from trainables.whole_files import sha256_of
 from tune_dd.flags import Flags
 from tune_dd.runs.folder import versions
 from tune_dd.runs.score_table import aligned
@@ -84,8 +84,10 @@ def content(
         "schema_version": SCHEMA,
         "env": env_id,
         "file": str(file),
-        "sha256": _digest(file),
-        "encoder": None if encoder is None else {"file": str(encoder), "sha256": _digest(encoder)},
+        "sha256": sha256_of(file.expanduser()),
+        "encoder": None
+        if encoder is None
+        else {"file": str(encoder), "sha256": sha256_of(encoder.expanduser())},
         "batch_size": len(distilled.x),
         "inner_lr": float(distilled.inner_lr),
         **{name: flags[name] for name in ("learners", "episodes", "seed", "threads")},
@@ -119,7 +121,3 @@ def _spread(returns: Returns) -> list[str]:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.expanduser().read_bytes()).hexdigest()
