@@ -59,7 +59,8 @@ def draw_boxes(path: Path, rows: Sequence[Row], title: str) -> None:
             axes.scatter(values, heights, s=9, color=colour, alpha=0.55, linewidths=0, zorder=3)
             place += 1
         place += _GAP
-    axes.set_yticks(ticks, list(groups))
+    # Networks of the user's own are named by files, whose whole paths would take the picture's width.
+    axes.set_yticks(ticks, [name.rpartition("/")[2] for name in groups])
     axes.set_ylim(place - _GAP - 0.4, -0.6)  # the first row above
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
