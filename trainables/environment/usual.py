@@ -17,7 +17,9 @@ _AXES = {"num_envs": 100, "epochs": 2, "learner_groups": 5, "critic_lr": 3e-3}
 _SHORTER_VIEW = {"gamma": 0.99}
 # Learners of several families must agree on what the set says: where observations are of like sizes, what
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
+# Where weights spoil a policy, poles fall: learners of 3D cart-pole do better with the shorter view.
 _FAMILIES = {
+    **_SHORTER_VIEW,
     "epochs": 2,
     "minibatch_size": 1024,
     "learner_groups": 5,
@@ -91,7 +93,7 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         learners = _OF_A_FAMILY * named
         usual |= {**_FAMILIES, "learners": learners, "num_envs": _ENVS_EACH * learners}
         if dimensions is not None and large:
-            usual["iterations"] = 200 * dimensions + 100
+            usual["iterations"] = 350 * dimensions
     usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}
     return usual
 
