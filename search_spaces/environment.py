@@ -20,11 +20,11 @@ MINIBATCH_SIZES = (256, 512, 1024)
 ENTROPY = (1e-4, 3e-2)
 FINAL_LR = (3e-3, 1.0)
 CLIP = (0.1, 0.4)
-AVERAGES = (0.0, 0.8, 0.9, 0.95)
+EMA_DECAYS = (0.0, 0.8, 0.9, 0.95)
 FEW_LEARNERS = 5
 _POINT = (
-    *("outer_lr", "inner_lr", "critic_lr", "learner_life", "epochs", "minibatch_size", "final_lr"),
-    *("clip", "average"),
+    *("outer_lr", "inner_lr", "critic_lr", "learner_life", "epochs", "minibatch_size", "final_lr_factor"),
+    *("clip", "ema_decay"),
 )
 
 
@@ -86,12 +86,12 @@ def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
         # Zero is a point of its own, which no logarithmic range reaches.
         weighed = trial.suggest_categorical("with_entropy", (False, True))
         settings["entropy"] = trial.suggest_float("entropy", *ENTROPY, log=True) if weighed else 0.0
-    if "final_lr" not in fixed:
-        settings["final_lr"] = trial.suggest_float("final_lr", *FINAL_LR, log=True)
+    if "final_lr_factor" not in fixed:
+        settings["final_lr_factor"] = trial.suggest_float("final_lr_factor", *FINAL_LR, log=True)
     if "clip" not in fixed:
         settings["clip"] = trial.suggest_float("clip", *CLIP)
-    if "average" not in fixed:
-        settings["average"] = trial.suggest_categorical("average", AVERAGES)
+    if "ema_decay" not in fixed:
+        settings["ema_decay"] = trial.suggest_categorical("ema_decay", EMA_DECAYS)
     return settings
 
 
@@ -109,7 +109,11 @@ def _points(context: EnvironmentContext, states: int) -> list[dict[str, Any]]:
     others = (
         point,
         {**point, "learners": context.nearest_learners(FEW_LEARNERS)},
-        {**point, "outer_lr": 2 * usual["outer_lr"], "final_lr": min(1.0, 10 * usual["final_lr"])},
+        {
+            **point,
+            "outer_lr": 2 * usual["outer_lr"],
+            "final_lr_factor": min(1.0, 10 * usual["final_lr_factor"]),
+        },
     )
     asked = [_unless_fixed(other, context.fixed) for other in others]
     return [found for place, found in enumerate(asked) if found not in asked[:place]]

@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a rate that overflows in Adam": ({"outer_lr": 3e38}, "--outer-lr is 3e+38, but must be at most 1e+30"),
     "a rate that is not finite": ({"inner_lr": float("nan")}, "must be a finite number"),
     "a discount over 1": ({"gamma": 1.01}, "must be at most 1"),
-    "an average that never moves": ({"average": 1.0}, "must be at most 0.9999"),
+    "an average that never moves": ({"ema_decay": 1.0}, "must be at most 0.9999"),
     "unknown targets": ({"targets": "softt"}, "did you mean 'soft'"),
     "an unknown level": ({"encoder_level": "l5"}, "--encoder-level is 'l5'"),
     "a flag that is a number": ({"normalise": 1}, "must be of type bool"),

@@ -122,7 +122,7 @@ def test_gradients_that_are_not_finite_are_dropped(started: Callable[..., PpmoRu
 
 
 def test_rates_fall_linearly_to_their_share(started: Callable[..., PpmoRun]) -> None:
-    run = started(**TINY, iterations=4, epochs=1, final_lr=0.2, outer_lr=0.1, critic_lr=0.01)
+    run = started(**TINY, iterations=4, epochs=1, final_lr_factor=0.2, outer_lr=0.1, critic_lr=0.01)
     learner, _ = learner_of(run)
     inner = learner.apply_gradients
     seen: list[dict[str, float]] = []
@@ -142,7 +142,7 @@ def test_rates_fall_linearly_to_their_share(started: Callable[..., PpmoRun]) -> 
 
 
 def test_the_result_is_an_average_over_iterations(started: Callable[..., PpmoRun]) -> None:
-    run = started(**TINY, iterations=3, average=0.75)
+    run = started(**TINY, iterations=3, ema_decay=0.75)
     _, module = learner_of(run)
     expected = module.x.detach().clone()
     for _ in range(3):

@@ -83,7 +83,7 @@ class Contract:
 
 
 LATENT_FIXED = {"lr": 0.07, "roundtrip_weight": 0.3, "init": "random"}
-ENVIRONMENT_FIXED = {"outer_lr": 0.02, "learners": 1, "entropy": 0.01, "average": 0.5}
+ENVIRONMENT_FIXED = {"outer_lr": 0.02, "learners": 1, "entropy": 0.01, "ema_decay": 0.5}
 CONTRACTS = {
     **{
         name: Contract(space, LATENT_CONTEXTS, parse_latent, LATENT_FIXED)

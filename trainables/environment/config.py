@@ -96,8 +96,8 @@ class OuterConfig:
         at_most=1e30,
     )
     critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0, at_most=1e30)
-    final_lr: float = option(
-        0.01, "the share of these rates that is left at the end", at_least=0.0, at_most=1.0
+    final_lr_factor: float = option(
+        0.01, "what these rates are multiplied by at the end, falling linearly", at_least=0.0, at_most=1.0
     )
     clip: float = option(0.2, "how far the policy's ratio counts", above=0.0)
     entropy: float = option(0.0, "weight of the policy's entropy", at_least=0.0)
@@ -112,8 +112,11 @@ class OuterConfig:
     grad_clip: float = option(
         0.5, "largest gradient norm, of the set, of the critic and of whatever else has a rate", above=0.0
     )
-    average: float = option(
-        0.9, "decay of the average over iterations that is kept as the result", at_least=0.0, at_most=0.9999
+    ema_decay: float = option(
+        0.9,
+        "decay of the exponential moving average over iterations that is the result",
+        at_least=0.0,
+        at_most=0.9999,
     )
     seed: int = option(0, "of everything that is drawn in distillation", at_least=0)
 

@@ -15,7 +15,7 @@ from trainables.errors import InputError
 from trainables.ppmo.batch import PpmoBatch
 from trainables.ppmo.env_runner import PpmoEnvRunner
 from trainables.ppmo.learner import PpmoLearner
-from trainables.ppmo.module import AVERAGE, LEARNERS, LIFE, SCALED, SEED, SET, PpmoModule
+from trainables.ppmo.module import EMA_DECAY, LEARNERS, LIFE, SCALED, SEED, SET, PpmoModule
 
 
 class Ppmo(PPO):
@@ -70,7 +70,7 @@ def algorithm_config(
                     SET: dataclasses.asdict(distilled),
                     SEED: outer.seed,
                     LEARNERS: outer.learners,
-                    AVERAGE: outer.average,
+                    EMA_DECAY: outer.ema_decay,
                     LIFE: outer.learner_life,
                     SCALED: outer.scale_values,
                 },
@@ -97,7 +97,7 @@ def algorithm_config(
                 "encoder_lr": outer.encoder_lr,
                 "log_std_lr": outer.log_std_lr,
                 "critic_lr": outer.critic_lr,
-                "final_lr": outer.final_lr,
+                "final_lr_factor": outer.final_lr_factor,
                 "iterations": outer.iterations,
                 "groups": groups,
             },

@@ -23,8 +23,8 @@ class PpmoLearner(PPOTorchLearner):
     """Back-propagates the PPO loss of stepped learners through the inner step.
 
     The set, its standard deviations, the inner learning rate, the critic and the encoder between them have an
-    optimiser each, so each is clipped by its own norm. Their rates fall linearly to the share ``final_lr``
-    over the iterations.
+    optimiser each, so each is clipped by its own norm. Their rates fall linearly over the iterations, to
+    ``final_lr_factor`` times what they were.
     """
 
     def build(self) -> None:
@@ -110,7 +110,7 @@ class PpmoLearner(PPOTorchLearner):
         given = self.config.learner_config_dict
         done = min(1.0, (int(self._own.drawn) - 1) / given["iterations"])
         for name, optimizer in self._named_optimizers.items():
-            optimizer.param_groups[0]["lr"] = self._rates[name] * (1 - done * (1 - given["final_lr"]))
+            optimizer.param_groups[0]["lr"] = self._rates[name] * (1 - done * (1 - given["final_lr_factor"]))
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)

@@ -29,7 +29,7 @@ from trainables.ppmo.batch import LEARNER
 from trainables.precision import fast_dtype
 from trainables.seeds import derive_seed, generator
 
-SET, SEED, LEARNERS, AVERAGE, LIFE = "distilled", "seed", "learners", "average", "learner_life"
+SET, SEED, LEARNERS, EMA_DECAY, LIFE = "distilled", "seed", "learners", "ema_decay", "learner_life"
 SCALED = "scale_values"
 _FORGOTTEN = 0.1
 """The share of what is known of the values' size that each meta-iteration replaces."""
@@ -43,7 +43,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     ``log_inner_lr`` (), the encoder's, the critic's.
 
     ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners, their life, the
-    decay of the average, and whether the critic learns values in units of ``value_scale``.
+    decay of the moving average, and whether the critic learns values in units of ``value_scale``.
     """
 
     def setup(self) -> None:
@@ -208,10 +208,10 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         self.stepped.fill(self.step_learners(False)[1])
 
     def update_average(self) -> None:
-        """Move the average towards the set as it is."""
+        """Move the moving average towards the set as it is."""
         (kept,) = self.averaged.parameters_of()
         for name, parameter in self.distilled_parameters().items():
-            kept[name].lerp_(parameter.detach(), 1 - self.model_config[AVERAGE])
+            kept[name].lerp_(parameter.detach(), 1 - self.model_config[EMA_DECAY])
 
     @torch.no_grad()
     def observe(self, observations: Tensor) -> None:
