@@ -12,7 +12,9 @@ left out): those spent once, and those spent on each learner.
 - cloned: Adam on an expert's states, twice as many each time until the clones are as good as the expert.
 - distilled: one step on a set that is learned here, or read from --set.
 
-The flags of distillation are its alone. Below the table: from how many learners on it is the cheaper way.
+Flags of distillation that mean something to plain PPO (environments, epochs, discount, the critic's rate)
+hold for it, too; its iterations and rate have flags of their own. Below the table: from how many learners on
+distillation is the cheaper way.
 """
 
 from __future__ import annotations

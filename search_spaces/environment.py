@@ -18,7 +18,7 @@ LEARNER_LIVES = (1, 2, 5, 10)
 EPOCHS = (1, 6)
 MINIBATCH_SIZES = (256, 512, 1024)
 ENTROPY = (1e-4, 3e-2)
-FINAL_LR = (3e-3, 1.0)
+FINAL_LR_FACTORS = (3e-3, 1.0)
 CLIP = (0.1, 0.4)
 EMA_DECAYS = (0.0, 0.8, 0.9, 0.95)
 FEW_LEARNERS = 5
@@ -68,7 +68,7 @@ class EnvironmentContext(SpaceContext):
 
 
 def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
-    """Settings for one run: rates and their annealing, learners, PPO's own, and the average."""
+    """Settings for one run: rates and their annealing, learners, PPO's own, and the average's decay."""
     fixed = context.fixed
     settings: dict[str, Any] = {}
     for name, bounds in (("outer_lr", OUTER_LR), ("inner_lr", INNER_LR), ("critic_lr", CRITIC_LR)):
@@ -87,7 +87,7 @@ def suggest(trial: Suggests, context: EnvironmentContext) -> dict[str, Any]:
         weighed = trial.suggest_categorical("with_entropy", (False, True))
         settings["entropy"] = trial.suggest_float("entropy", *ENTROPY, log=True) if weighed else 0.0
     if "final_lr_factor" not in fixed:
-        settings["final_lr_factor"] = trial.suggest_float("final_lr_factor", *FINAL_LR, log=True)
+        settings["final_lr_factor"] = trial.suggest_float("final_lr_factor", *FINAL_LR_FACTORS, log=True)
     if "clip" not in fixed:
         settings["clip"] = trial.suggest_float("clip", *CLIP)
     if "ema_decay" not in fixed:

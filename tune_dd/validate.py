@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.environment.choices import FAMILIES, MODULE, check_family
+from trainables.environment.choices import FAMILIES, FAMILIES_TOLD, MODULE, check_family
 from trainables.errors import InputError
 from tune_dd.flags import FlagParser, main_guard, parser
 from tune_dd.threads import check_threads
@@ -21,7 +21,8 @@ MODES = ("sampled", "greedy")
 _ALL = "all"
 _LEGEND = """\
 Return of an episode, averaged over each learner's episodes: mean and standard deviation over learners,
-and the mean's standard error. Steps: gradient steps on the set; untrained learners take none."""
+and the mean's standard error; least: the mean of the worst learner; n: learners. Steps: gradient steps on
+the set; untrained learners take none."""
 MOST = 100_000
 """Learners, and episodes of each: more than that would not end."""
 
@@ -34,14 +35,17 @@ def build_parser() -> FlagParser:
         "tell what returns they reach in the task it was made for.",
     )
     made.add_word("file", "the distilled set")
-    made.add_flag("--env", str, "the task: CartPole-v1, CartPole<N>D-v1, Hopper-v4, Pong, ...", metavar="ID")
+    made.add_flag(
+        "--env", str, "the task (must be given): CartPole-v1, CartPole<N>D-v1, Hopper-v4, Pong, ...",
+        metavar="ID",
+    )  # fmt: skip
     made.add_flag("--encoder", str, "the set's encoder, where it has a file of its own", metavar="FILE")
     made.add_flag("--learners", int, "fresh learners of each family", default=100, at_least=1, at_most=MOST)
     made.add_flag("--episodes", int, "episodes of each learner", default=5, at_least=1, at_most=MOST)
     made.add_flag(
         "--families", str,
-        f"learners: {', '.join(FAMILIES)}, a network of your own as {MODULE}; all: every one of ours that "
-        "fits the task",
+        f"learners, set apart by spaces: {FAMILIES_TOLD}, a network of your own as {MODULE}; all: every one "
+        "of ours that fits the task",
         default=("same",), many=True,
     )  # fmt: skip
     made.add_flag("--modes", str, "how they act", default=MODES, many=True, choices=MODES)
@@ -54,7 +58,10 @@ def build_parser() -> FlagParser:
     made.add_flag("--json", str, "write the rows to a new file", metavar="FILE")
     made.add_flag("--plot", str, "draw the learners' mean returns as a new PNG", metavar="FILE")
     made.add_flag(
-        "--gif", str, "film the best and the median learner of the first row as a new GIF", metavar="FILE"
+        "--gif",
+        str,
+        "film the best and the median learner of the first family and mode as a new GIF",
+        metavar="FILE",
     )
     return made
 

@@ -10,6 +10,10 @@ FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
 """``same``: the reference's own. ``ortho1``: orthogonal with gain 1 in every layer. ``xe``: Xavier, normal,
 with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks of 1 to 6 hidden layers.
 ``random_hidden``: hidden layers 32 to 256 wide."""
+FAMILIES_TOLD = (
+    "same (the reference's), ortho1 (orthogonal, gain 1), xe (Xavier), random_size (linear, 1 to 6 hidden "
+    "layers), random_hidden (32 to 256 wide)"
+)
 MODULE = "FILE.py:NAME"
 """How a family of networks of the user's own is named."""
 LEVELS = {"none": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainables.environment.choices import (
-    FAMILIES,
+    FAMILIES_TOLD,
     LEVELS,
     MODULE,
     check_family,
@@ -45,7 +45,7 @@ class SetConfig:
     families: str = option(
         "same",
         "families of learners to train for, joined by '+' (one that is named twice gets twice as many): "
-        + f"{', '.join(FAMILIES)}, or a network of your own as {MODULE}",
+        + f"{FAMILIES_TOLD}, or a network of your own as {MODULE}",
     )
     static_learners: bool = option(False, "train for one draw of learners only")
 
@@ -65,9 +65,11 @@ class OuterConfig:
     """Proximal policy meta-optimisation: how the set is learned."""
 
     iterations: int = option(
-        300, "meta-iterations, each a batch of episodes and several outer steps", at_least=1
+        300,
+        "meta-iterations, each --num-envs x --rollout-steps environment steps and several outer steps",
+        at_least=1,
     )
-    learners: int = option(25, "fresh initialisations in each meta-iteration", at_least=1)
+    learners: int = option(25, "learners in each meta-iteration; --num-envs must be a multiple", at_least=1)
     learner_life: int = option(
         10, "meta-iterations in which a learner acts before a fresh one takes its place", at_least=1
     )
@@ -77,8 +79,8 @@ class OuterConfig:
     minibatch_size: int = option(512, "environment steps in one outer step", at_least=1)
     learner_groups: int = option(
         1,
-        "groups that learners are cut into, at most one each; an outer step goes by one group's steps alone, "
-        "which makes it cheaper",
+        "groups that the learners are split into; an outer step goes by the steps of one group alone, which "
+        "makes it cheaper",
         at_least=1,
     )
     outer_lr: float = option(1e-2, "Adam's learning rate of the set", above=0.0, at_most=1e30)
@@ -97,14 +99,19 @@ class OuterConfig:
     )
     critic_lr: float = option(1e-2, "Adam's learning rate of the critic", above=0.0, at_most=1e30)
     final_lr_factor: float = option(
-        0.01, "what these rates are multiplied by at the end, falling linearly", at_least=0.0, at_most=1.0
+        0.01,
+        "what these rates are multiplied by at the end; they fall to it linearly",
+        at_least=0.0,
+        at_most=1.0,
     )
-    clip: float = option(0.2, "how far the policy's ratio counts", above=0.0)
-    entropy: float = option(0.0, "weight of the policy's entropy", at_least=0.0)
-    gamma: float = option(0.997, "discount", above=0.0, at_most=1.0)
-    gae_lambda: float = option(0.95, "lambda of the advantage estimate", at_least=0.0, at_most=1.0)
+    clip: float = option(
+        0.2, "PPO's clip parameter: the ratio of probabilities counts from 1 - this to 1 + this", above=0.0
+    )
+    entropy: float = option(0.0, "coefficient of the policy's entropy bonus", at_least=0.0)
+    gamma: float = option(0.997, "discount factor", above=0.0, at_most=1.0)
+    gae_lambda: float = option(0.95, "lambda of generalised advantage estimation", at_least=0.0, at_most=1.0)
     value_weight: float = option(
-        0.5, "weight of the critic's loss, which matters where an encoder learns from it", at_least=0.0
+        0.5, "coefficient of the value loss, which matters where an encoder learns from it", at_least=0.0
     )
     scale_values: bool = option(
         False, "learn the critic in units of the values' own size, for tasks whose returns are large or small"
@@ -114,7 +121,7 @@ class OuterConfig:
     )
     ema_decay: float = option(
         0.9,
-        "decay of the exponential moving average over iterations that is the result",
+        "decay of the set's exponential moving average over meta-iterations, which is the result",
         at_least=0.0,
         at_most=0.9999,
     )
@@ -151,9 +158,10 @@ class ProbeConfig:
     iterations_per_report: int = option(10, "meta-iterations between two probes", at_least=1)
     target_return: float | None = option(
         None,
-        "end once the probe's mean is above this by two standard errors (default: make all meta-iterations)",
+        "end once the means of two probes, of other learners each, are above this by two standard errors "
+        "(default: make all meta-iterations)",
     )
-    threads: int = option(1, "threads of a trial", at_least=1)
+    threads: int = option(1, "threads of PyTorch", at_least=1)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -13,13 +13,14 @@ MANY_STATES = 64
 """From so many states on, further initialisations cost more than they bring."""
 # Several axes need episodes of more learners, which live to see where they drift.
 _AXES = {"num_envs": 100, "epochs": 2, "learner_groups": 5, "critic_lr": 3e-3}
-# Few cart-poles drift out, and slowly: their episodes end after some 400 steps, which has to count there.
-_SHORTER_VIEW = {"gamma": 0.99}
+# Not for cart-poles and learners of one family: few of these drift out, and slowly, so that what happens
+# after some 400 steps has to count.
+_SHORTER_HORIZON = {"gamma": 0.99}
 # Learners of several families must agree on what the set says: where observations are of like sizes, what
 # their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
-# Where weights spoil a policy, poles fall: learners of 3D cart-pole do better with the shorter view.
+# Where weights spoil a policy, poles fall soon: learners of 3D cart-pole do better with the shorter horizon.
 _FAMILIES = {
-    **_SHORTER_VIEW,
+    **_SHORTER_HORIZON,
     "epochs": 2,
     "minibatch_size": 1024,
     "learner_groups": 5,
@@ -78,7 +79,7 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     dimensions = cartpole.dimensions_of(task.env_id)
     large = _number(given, "batch_size", usual["batch_size"]) >= MANY_STATES
     if dimensions is None:
-        usual |= _SHORTER_VIEW
+        usual |= _SHORTER_HORIZON
     if dimensions == 1 and large:
         usual |= {"learners": 1, "learner_life": 1, "iterations": 200}
     elif dimensions is not None and dimensions > 1:

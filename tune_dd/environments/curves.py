@@ -36,12 +36,12 @@ def draw_curves(
     )
     above.plot(steps, columns["greedy_return"], linestyle="--", marker="x", label="fresh learners, greedy")
     above.plot(
-        steps, columns["episode_return"], linewidth=1, marker=".", color="0.6", label="learners of training"
+        steps, columns["episode_return"], linewidth=1, marker=".", color="0.6", label="training learners"
     )
     if untrained_return is not None:
         above.axhline(untrained_return, linestyle=":", color="0.3", label="untrained learners")
     above.set_ylabel("episode return")
-    above.set_title(f"{env_id}: learners after one step on the distilled set")
+    above.set_title(f"{env_id}: fresh learners trained on the distilled set")
     above.legend(fontsize=8, loc="best")
     below.plot(steps, columns["inner_lr"], marker=".", color="C3")
     below.set_ylabel("inner learning rate")

@@ -88,18 +88,21 @@ class EnvironmentSweep(SweepConfig):
     )
     objective: str | None = option(
         None,
-        f"the score to maximise (default: probe_return; {COMPACTNESS} for {SMALLEST_BATCH})",
+        f"the score to maximise (default: probe_return; {COMPACTNESS} for {SMALLEST_BATCH}: the share of the "
+        "way to --target-return, and there 1 + 1 / states)",
         choices=(*RETURNS, COMPACTNESS),
     )
-    seeds: tuple[int, ...] = many((0,), "seeds of distillation, one cell each", int, at_least=0)
+    seeds: tuple[int, ...] = many(
+        (0,), "seeds of distillation; trials of one are not compared with another's", int, at_least=0
+    )
     env: tuple[str, ...] = many(
         ("CartPole-v1",), "tasks: CartPole-v1, CartPole<N>D-v1, Hopper-v5, Pong, ...", str, metavar="ID"
     )
     batch_sizes: tuple[int, ...] = many(
         (),
-        "synthetic states, one cell each (default: half as many as there are actions, and one; "
+        "synthetic states, each number compared apart (default: half as many as there are actions, and one; "
         f"{STATES_FOR_VECTORS} where actions are vectors); for {SMALLEST_BATCH} the smallest and the largest "
-        f"to try (default: up to {LARGEST_BATCH})",
+        f"to try (default: from that number to {LARGEST_BATCH})",
         int,
         at_least=1,
     )
