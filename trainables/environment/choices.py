@@ -6,14 +6,16 @@ from pathlib import Path
 
 from trainables.errors import InputError, nearest_name
 
-FAMILIES = ("same", "ortho1", "xe", "random_size", "random_hidden")
-"""``same``: the reference's own. ``ortho1``: orthogonal with gain 1 in every layer. ``xe``: Xavier, normal,
-with gain sqrt 2 (last layer 0.01). ``random_size``: linear networks of 1 to 6 hidden layers.
-``random_hidden``: hidden layers 32 to 256 wide."""
-FAMILIES_TOLD = (
-    "same (the reference's), ortho1 (orthogonal, gain 1), xe (Xavier), random_size (linear, 1 to 6 hidden "
-    "layers), random_hidden (32 to 256 wide)"
-)
+_FAMILIES = {
+    "same": "the reference's own",
+    "ortho1": "orthogonal, gain 1 in every layer",
+    "xe": "Xavier, normal, gain sqrt 2, in the last layer 0.01",
+    "random_size": "linear networks of 1 to 6 hidden layers",
+    "random_hidden": "hidden layers 32 to 256 wide",
+}
+FAMILIES = tuple(_FAMILIES)
+FAMILIES_TOLD = ", ".join(f"{name} ({meaning})" for name, meaning in _FAMILIES.items())
+"""The same for whoever knows the names only."""
 MODULE = "FILE.py:NAME"
 """How a family of networks of the user's own is named."""
 LEVELS = {"none": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4}
