@@ -12,6 +12,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
 from trainables.environment.inner_step import inner_step
+from trainables.environment.perception import Perception
 from trainables.ppmo.learner import PpmoLearner
 from trainables.ppmo.module import PpmoModule
 from trainables.ppmo.run import PpmoRun
@@ -91,6 +92,40 @@ def test_entropy_has_its_gradient(started: Callable[..., PpmoRun]) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("normalise", [False, True])
+def test_a_scale_is_learned_for_the_policy_alone(started: Callable[..., PpmoRun], normalise: bool) -> None:
+    """Its gradient is that of what learners do, by differences; the value loss leaves it alone."""
+    run = started(**TINY, env="Reacher-v5", batch_size=3, learn_scale=True, normalise=normalise, clip=1e9)
+    learner, module = learner_of(run)
+    batch = rows(10, torch.zeros(4, 2), torch.zeros(4), outputs=4)
+    batch["value_targets"] += 5.0
+    (unmoved,) = torch.autograd.grad(loss_of(learner, batch), [module.log_scale])
+    assert not unmoved.any()
+
+    batch["advantages"] = torch.tensor([1.0, -1.0, 2.0, -0.5])
+    batch["action_logp"] = learner_logp(module, batch)
+    batch["value_targets"] = module.compute_values(
+        batch
+    ).detach()  # of these errors nothing hangs on the scale
+    (found,) = torch.autograd.grad(loss_of(learner, batch), [module.log_scale])
+    apart = 1e-3
+    for entry in (0, 7):
+        with torch.no_grad():
+            module.log_scale[entry] += apart
+            above = loss_of(learner, batch)
+            module.log_scale[entry] -= 2 * apart
+            below = loss_of(learner, batch)
+            module.log_scale[entry] += apart
+        assert float(found[entry]) == pytest.approx(float((above - below) / (2 * apart)), rel=0.05, abs=1e-4)
+    assert found.abs().max() > 1e-3
+
+
+def learner_logp(module: PpmoModule, batch: dict[str, Tensor]) -> Tensor:
+    """Of the actions taken, so that all ratios are 1."""
+    mean, log_std = module.forward_train(batch)["action_dist_inputs"].detach().chunk(2, -1)
+    return torch.distributions.Normal(mean, log_std.exp()).log_prob(batch["actions"]).sum(-1)
+
+
 def test_each_optimiser_is_clipped_by_its_own_norm(started: Callable[..., PpmoRun]) -> None:
     learner, module = learner_of(started(**TINY, grad_clip=0.5))
     for p in module.parameters():
@@ -150,3 +185,21 @@ def test_the_result_is_an_average_over_iterations(started: Callable[..., PpmoRun
         expected = 0.75 * expected + 0.25 * module.x.detach()
     torch.testing.assert_close(run.distilled().x, expected)
     assert not torch.equal(run.distilled().x, module.x.detach())
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_a_set_is_seen_as_its_learners_saw(started: Callable[..., PpmoRun], normalise: bool) -> None:
+    """Statistics and learned scale, which are one pair in the file; here without an average."""
+    run = started(**TINY, learn_scale=True, normalise=normalise, iterations=2, ema_decay=0.0)
+    _, module = learner_of(run)
+    run._algorithm.train()
+    run._algorithm.train()
+    moved = module.log_scale.detach().abs()
+    assert (moved > 1e-3).all(), "each entry has a scale of its own"
+    seen = 0.1 * torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    plain = Perception(1.0, module.mean, module.variance) if normalise else Perception(1.0)
+    expected = plain.normalise(seen) * module.log_scale.detach().exp()
+    torch.testing.assert_close(run.distilled().perception(run.task)(seen), expected, rtol=1e-4, atol=1e-5)
+    sampler = run._algorithm.env_runner.module
+    with torch.no_grad():
+        torch.testing.assert_close(sampler.perception()(seen), expected, rtol=1e-4, atol=1e-5)

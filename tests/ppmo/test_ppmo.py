@@ -94,8 +94,8 @@ def test_an_encoder_is_learned_at_its_own_rate(started: Callable[..., PpmoRun]) 
     assert run.distilled().encoder is not None
 
 
-def test_deviations_are_learned_at_their_own_rate(started: Callable[..., PpmoRun]) -> None:
-    rates = {"outer_lr": 1e-2, "log_std_lr": 1e-4}
+def test_deviations_and_scale_are_learned_at_their_own_rates(started: Callable[..., PpmoRun]) -> None:
+    rates = {"outer_lr": 1e-2, "log_std_lr": 1e-4, "learn_scale": True, "scale_lr": 3e-4}
     run = started(
         **{**TINY, **rates, "env": "Reacher-v5", "minibatch_size": 10_000, "epochs": 1, "iterations": 1}
     )
@@ -103,6 +103,7 @@ def test_deviations_are_learned_at_their_own_rate(started: Callable[..., PpmoRun
     run._algorithm.train()
     moved = {name: (now - before[name]).abs().max() for name, now in states(run).items()}
     assert moved["y_log_std"] == pytest.approx(1e-4, rel=0.1)
+    assert moved["log_scale"] == pytest.approx(3e-4, rel=0.1)
     assert moved["x"] == pytest.approx(1e-2, rel=0.1)
 
 
@@ -218,7 +219,7 @@ def test_a_set_that_is_not_finite_is_a_result(started: Callable[..., PpmoRun]) -
 @pytest.mark.slow
 @pytest.mark.parametrize(("runners", "learners"), [(2, 0), (0, 2)])
 def test_other_processes_hold_the_same_weights(runners: int, learners: int) -> None:
-    settings = EnvironmentConfig.parse({**TINY, "learners": 10, "normalise": True})
+    settings = EnvironmentConfig.parse({**TINY, "learners": 10, "normalise": True, "learn_scale": True})
     algorithm = algorithm_config(settings, runners, learners).build_algo()
     try:
         algorithm.train()

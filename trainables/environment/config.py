@@ -42,6 +42,11 @@ class SetConfig:
         choices=tuple(LEVELS),
     )  # fmt: skip
     normalise: bool = option(False, "normalise observations with statistics that travel with the set")
+    learn_scale: bool = option(
+        False,
+        "learn with the set what each entry of an observation is multiplied by (after --normalise) before a "
+        "learner sees it",
+    )
     families: str = option(
         "same",
         "families of learners to train for, joined by '+' (one that is named twice gets twice as many): "
@@ -94,6 +99,12 @@ class OuterConfig:
         2e-3,
         "Adam's learning rate of the logarithms that the set teaches standard deviations by, where actions "
         "are vectors",
+        above=0.0,
+        at_most=1e30,
+    )
+    scale_lr: float = option(
+        1e-2,
+        "Adam's learning rate of the logarithms of what --learn-scale learns",
         above=0.0,
         at_most=1e30,
     )

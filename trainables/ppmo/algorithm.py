@@ -96,6 +96,7 @@ def algorithm_config(
                 "inner_lr_lr": outer.inner_lr_lr,
                 "encoder_lr": outer.encoder_lr,
                 "log_std_lr": outer.log_std_lr,
+                "scale_lr": outer.scale_lr,
                 "critic_lr": outer.critic_lr,
                 "final_lr_factor": outer.final_lr_factor,
                 "iterations": outer.iterations,

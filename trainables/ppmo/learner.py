@@ -22,9 +22,9 @@ from trainables.seeds import generator
 class PpmoLearner(PPOTorchLearner):
     """Back-propagates the PPO loss of stepped learners through the inner step.
 
-    The set, its standard deviations, the inner learning rate, the critic and the encoder between them have an
-    optimiser each, so each is clipped by its own norm. Their rates fall linearly over the iterations, to
-    ``final_lr_factor`` times what they were.
+    The set, its standard deviations, the inner learning rate, the observations' scale, the critic and the
+    encoder between them have an optimiser each, so each is clipped by its own norm. Their rates fall linearly
+    over the iterations, to ``final_lr_factor`` times what they were.
     """
 
     def build(self) -> None:
@@ -58,6 +58,7 @@ class PpmoLearner(PPOTorchLearner):
             # At the set's rate actions would soon vary no more, and nothing new would be tried.
             "log_std": ([] if module.task.discrete else [module.y_log_std], rates["log_std_lr"]),
             "inner_lr": ([module.log_inner_lr], rates["inner_lr_lr"]),
+            "scale": ([module.log_scale] if module.settings.learn_scale else [], rates["scale_lr"]),
             "encoder": (list(module.encoder.parameters()), rates["encoder_lr"]),
             "critic": (list(module.critic.parameters()), rates["critic_lr"]),
         }

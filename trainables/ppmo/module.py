@@ -40,7 +40,7 @@ _FIRST_SEEN = 1_000
 
 class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Parameters: ``x`` (B, *observation), ``y`` (B, actions), ``y_log_std`` (1, actions) for vector actions,
-    ``log_inner_lr`` (), the encoder's, the critic's.
+    ``log_inner_lr`` (), ``log_scale`` (*observation) if that is learned, the encoder's, the critic's.
 
     ``model_config`` holds a :class:`SetConfig` as a dict, the seed, the number of learners, their life, the
     decay of the moving average, and whether the critic learns values in units of ``value_scale``.
@@ -56,6 +56,8 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         drawn = self.population.draw(generator(self.seed, "shapes"))
         self.stepped = _Bank(drawn)
         self.set_up_statistics(self.settings.encoder_level)
+        if self.settings.learn_scale:
+            self.log_scale = nn.Parameter(torch.zeros(self.task.observation_shape))
         self.encoder = nn.ParameterDict(
             draw_encoder(self.settings.encoder_level, generator(self.seed, "encoder"))
         )
@@ -142,13 +144,12 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def perception(self) -> Perception:
         """How observations are seen now."""
-        known = self.settings.normalise
-        return Perception(
-            self.task.observation_scale,
-            self.mean if known else None,
-            self.variance if known else None,
-            dict(self.encoder.items()) or None,
+        mean, variance = scaled(
+            self.mean if self.settings.normalise else None,
+            self.variance if self.settings.normalise else None,
+            getattr(self, "log_scale", None),
         )
+        return Perception(self.task.observation_scale, mean, variance, dict(self.encoder.items()) or None)
 
     def _arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         """Narrow numbers for the encoder's and the critic's convolutions, where they take half the time."""
@@ -183,7 +184,9 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         # Only those whose rows these are take the inner step, which is most of the work.
         which = torch.unique_consecutive(batch[LEARNER]) if LEARNER in batch else None
         outputs = self.act(*self.step_learners(True, which), features)
-        return {Columns.ACTION_DIST_INPUTS: outputs, Columns.EMBEDDINGS: features}
+        # An encoder learns from values too. What a scale learns from them would only be the critic's comfort.
+        seen_by_critic = features if self.encoder else features.detach()
+        return {Columns.ACTION_DIST_INPUTS: outputs, Columns.EMBEDDINGS: seen_by_critic}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
         features = self.features(batch[Columns.OBS]) if embeddings is None else embeddings
@@ -252,17 +255,34 @@ def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet
     }
     own = "encoder_"
     encoder = {name.removeprefix(own): value for name, value in kept.items() if name.startswith(own)}
+    mean, variance = scaled(
+        torch.as_tensor(state["mean"]) if settings.normalise else None,
+        torch.as_tensor(state["variance"]) if settings.normalise else None,
+        kept.get("log_scale"),
+    )
     return DistilledSet(
         kept["x"],
         kept["y"] if "y" in kept else torch.as_tensor(state["y"]),
         kept["log_inner_lr"].exp(),
         kept.get("y_log_std"),
         encoder=encoder or None,
-        mean=torch.as_tensor(state["mean"]) if settings.normalise else None,
-        variance=torch.as_tensor(state["variance"]) if settings.normalise else None,
+        mean=mean,
+        variance=variance,
         loss=loss_of(settings),
         inner_steps=settings.inner_steps,
     )
+
+
+def scaled(
+    mean: Tensor | None, variance: Tensor | None, log_scale: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Mean and variance that normalise and scale in one: dividing by less is multiplying by more."""
+    if log_scale is None:
+        return mean, variance
+    shrunk = (-2 * log_scale).exp()
+    if mean is None or variance is None:
+        return torch.zeros_like(shrunk), shrunk
+    return mean, variance * shrunk
 
 
 def loss_of(settings: SetConfig) -> str:
@@ -280,7 +300,7 @@ def _sums(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return sums
 
 
-_DISTILLED = ("x", "y", "y_log_std", "log_inner_lr")
+_DISTILLED = ("x", "y", "y_log_std", "log_inner_lr", "log_scale")
 
 
 class _Bank(nn.Module):
