@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.environment.inner_step import inner_step
 from trainables.environment.perception import Perception
 from trainables.ppmo.learner import PpmoLearner
-from trainables.ppmo.module import PpmoModule
+from trainables.ppmo.module import PpmoModule, scaled
 from trainables.ppmo.run import PpmoRun
 
 pytestmark = pytest.mark.timeout(300)
@@ -62,8 +62,8 @@ def test_the_ratio_is_joint_over_an_actions_numbers(started: Callable[..., PpmoR
     batch = rows(10, actions, advantages, outputs=4)
     inputs = module.forward_train(batch)["action_dist_inputs"].detach().double().numpy()
     mean, log_std = inputs[:, :2], inputs[:, 2:]
-    scaled = (actions.numpy() - mean) / np.exp(log_std)
-    logp = (-0.5 * scaled**2 - log_std - 0.5 * np.log(2 * np.pi)).sum(1)
+    apart = (actions.numpy() - mean) / np.exp(log_std)
+    logp = (-0.5 * apart**2 - log_std - 0.5 * np.log(2 * np.pi)).sum(1)
     # Former probabilities such that two ratios are within the range and two are cut off.
     ratios = np.array([1.1, 0.5, 1.7, 0.9])
     batch["action_logp"] = torch.from_numpy(logp - np.log(ratios)).float()
@@ -203,3 +203,9 @@ def test_a_set_is_seen_as_its_learners_saw(started: Callable[..., PpmoRun], norm
     sampler = run._algorithm.env_runner.module
     with torch.no_grad():
         torch.testing.assert_close(sampler.perception()(seen), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scale_that_is_lost_leaves_a_file_that_opens() -> None:
+    mean, variance = scaled(torch.ones(3), torch.tensor([0.0, 1.0, 1e6]), torch.full((3,), -200.0))
+    assert variance is not None and variance.isfinite().all()
+    assert mean is not None and mean.eq(1).all()

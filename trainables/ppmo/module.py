@@ -34,6 +34,8 @@ SCALED = "scale_values"
 _FORGOTTEN = 0.1
 """The share of what is known of the values' size that each meta-iteration replaces."""
 _LEAST_SCALE = 1e-3
+_MOST_SHRUNK = 1e30
+"""A file's variances must be finite, whatever scale was learned."""
 _FIRST_SEEN = 1_000
 """Real states that statistics start from; of pictures many more would fill the memory."""
 
@@ -279,7 +281,7 @@ def scaled(
     """Mean and variance that normalise and scale in one: dividing by less is multiplying by more."""
     if log_scale is None:
         return mean, variance
-    shrunk = (-2 * log_scale).exp()
+    shrunk = (-2 * log_scale).exp().clamp_max(_MOST_SHRUNK)
     if mean is None or variance is None:
         return torch.zeros_like(shrunk), shrunk
     return mean, variance * shrunk
