@@ -59,7 +59,7 @@ def test_several_families_get_learners_each() -> None:
     settings = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe+xe")
     assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)
     of_one = parsed(env="CartPole2D-v1", batch_size=512)
-    assert settings["iterations"] > of_one["iterations"]
+    assert settings["learn_scale"] and not of_one["learn_scale"]
     assert settings["gamma"] < of_one["gamma"]
 
 

@@ -16,8 +16,9 @@ _AXES = {"num_envs": 100, "epochs": 2, "learner_groups": 5, "critic_lr": 3e-3}
 # Not for cart-poles and learners of one family: few of these drift out, and slowly, so that what happens
 # after some 400 steps has to count.
 _SHORTER_HORIZON = {"gamma": 0.99}
-# Learners of several families must agree on what the set says: where observations are of like sizes, what
-# their random weights add to it is smaller. The inner steps of many learners take the time, so few of them.
+# Learners of several families must agree on what the set says: where observations are of like sizes, or of
+# those that serve them best, what their random weights add to it is smaller. The inner steps of many
+# learners take the time, so few of them.
 # Where weights spoil a policy, poles fall soon: learners of 3D cart-pole do better with the shorter horizon.
 _FAMILIES = {
     **_SHORTER_HORIZON,
@@ -93,8 +94,9 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if named > 1:
         learners = _OF_A_FAMILY * named
         usual |= {**_FAMILIES, "learners": learners, "num_envs": _ENVS_EACH * learners}
+        usual["learn_scale"] = not task.sees_pictures  # of pixels none matters by itself
         if dimensions is not None and large:
-            usual["iterations"] = 350 * dimensions
+            usual["iterations"] = 100 * (dimensions + 1)
     usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}
     return usual
 
