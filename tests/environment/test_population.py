@@ -84,8 +84,9 @@ def test_shares_of_families() -> None:
     ]  # fmt: skip
     assert sizes(["xe", "same", "xe"], 10) == [(3, "xavier", 6), (3, "orthogonal", 4)]
     assert sizes(["random_size"], 12) == [(layers, "orthogonal", 2) for layers in range(2, 8)]
-    # Fewer than there are sizes: some of them, spread evenly.
-    assert sizes(["random_size"], 3) == [(layers, "orthogonal", 1) for layers in (3, 5, 7)]
+    # Fewer than there are sizes: some of them, spread evenly, and not the deep ones alone.
+    assert sizes(["random_size"], 3) == [(layers, "orthogonal", 1) for layers in (2, 4, 6)]
+    assert sizes(["random_size"], 5) == [(layers, "orthogonal", 1) for layers in (2, 3, 4, 6, 7)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7, 50])

@@ -92,8 +92,9 @@ def training_population(families: Sequence[str], task: Task, level: str, count: 
         share = (count * (named + times)) // len(families) - (count * named) // len(families)
         named += times
         among = learners(family, task, level)
+        half = len(among) // 2  # with fewer learners than architectures: not the last of them alone
         for j, architecture in enumerate(among):
-            number = (share * (j + 1)) // len(among) - (share * j) // len(among)
+            number = (share * (j + 1) + half) // len(among) - (share * j + half) // len(among)
             if number:
                 architectures.append(architecture)
                 counts.append(number)
