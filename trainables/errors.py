@@ -25,7 +25,8 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         # Messages from libraries come in here as values and may hold line breaks.
-        return " ".join(f"{self.value}, but {self.rule}: {self.remedy}.".split())
+        told = " ".join(f"{self.value}, but {self.rule}: {self.remedy}".split())
+        return told if told.endswith("?") else f"{told}."
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

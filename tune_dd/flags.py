@@ -163,7 +163,10 @@ class FlagParser(argparse.ArgumentParser):
 
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):
-            return f"'{word}' is one word too many: see {self.prog} --help."
+            verbs = [other.prog.rpartition(" ")[2] for other in self._siblings()]
+            meant = difflib.get_close_matches(word, verbs, n=1, cutoff=_NEAR)
+            remedy = f"did you mean '{meant[0]}'?" if meant else f"see {self.prog} --help."
+            return f"'{word}' is one word too many: {remedy}"
         flag = word.partition("=")[0]
         elsewhere = [f"{other.prog} {flag}" for other in self._siblings() if flag in other.flag_names]
         near = _VERY_NEAR if elsewhere else _NEAR

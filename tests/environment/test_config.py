@@ -54,6 +54,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an average that never moves": ({"ema_decay": 1.0}, "must be at most 0.9999"),
     "unknown targets": ({"targets": "softt"}, "did you mean 'soft'"),
     "an unknown level": ({"encoder_level": "l5"}, "--encoder-level is 'l5'"),
+    "a scale of what is as it was": ({"learn_scale": True}, "--learn-scale is given without --normalise"),
+    "a path with a plus": ({"families": "nets/c++/n.py:Net"}, "without a '+', which joins families"),
     "a flag that is a number": ({"normalise": 1}, "must be of type bool"),
     "an unknown family": ({"families": "same+tanh"}, "names 'tanh', but it is not known: choose one of"),
     "an empty family": ({"families": "same+"}, "names ''"),

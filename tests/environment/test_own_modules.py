@@ -72,6 +72,49 @@ def nothing():
 
 def asking(width):
     return nn.Linear(4, width)
+
+
+class Aside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.unused = nn.Linear(4, 2), nn.Linear(3, 3)
+
+    def forward(self, seen):
+        return self.body(seen)
+
+
+def empty():
+    return nn.Flatten()
+
+
+def frozen():
+    return nn.Linear(4, 2).requires_grad_(False)
+
+
+alone = nn.Linear(4, 2)
+
+
+def shared():
+    return alone
+
+
+class Detached(Aside):
+    def forward(self, seen):
+        return self.body(seen).detach()
+
+
+class Endless(Aside):
+    def forward(self, seen):
+        return self.body(seen) / 0
+
+
+class Threes(Aside):
+    def forward(self, seen):
+        return self.body(seen).reshape(3, 2)
+
+
+def leaving():
+    raise SystemExit(3)
 """
 
 
@@ -99,6 +142,20 @@ def test_draws_do_not_hang_on_where_the_file_lies(file: Path, tmp_path: Path) ->
     assert not torch.equal(one["0.weight"][0], one["0.weight"][1])
 
 
+def test_parameters_that_are_never_used_stay_as_they_are(file: Path) -> None:
+    stepped, untrained = (
+        next(stepped_learners(SET, CART_POLE, 2, f"{file}:Aside", steps, 0))[1] for steps in (None, 0)
+    )
+    assert torch.equal(stepped["unused.weight"], untrained["unused.weight"])
+    assert not torch.equal(stepped["body.weight"], untrained["body.weight"])
+
+
+def test_a_file_imports_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "beside_the_networks.py").write_text(NETWORKS)
+    (tmp_path / "importing.py").write_text("from beside_the_networks import ours\n")
+    module_learner(f"{tmp_path}/importing.py:ours", CART_POLE, "none")
+
+
 def test_it_sees_what_learners_of_the_task_see(file: Path) -> None:
     (behind,) = learners(f"{file}:of_pictures", open_task("Pong"), "l4")
     assert behind.draw(2, torch.Generator())["weight"].shape == (2, 6, 512)
@@ -115,6 +172,14 @@ def test_it_sees_what_learners_of_the_task_see(file: Path) -> None:
         ("nothing", "CartPole-v1", "nothing() is no torch.nn.Module but of type NoneType"),
         ("asking", "CartPole-v1", "missing 1 required positional argument: 'width'"),
         ("absent", "CartPole-v1", "the file has no absent"),
+        ("empty", "CartPole-v1", "empty() has no parameters to learn"),
+        ("frozen", "CartPole-v1", "weight does not require a gradient"),
+        ("shared", "CartPole-v1", "gives the same parameters each time"),
+        ("Detached", "CartPole-v1", "RuntimeError: "),
+        ("Endless", "CartPole-v1", "its outputs or their gradients are not finite"),
+        ("Threes", "CartPole-v1", "RuntimeError: "),
+        ("leaving", "CartPole-v1", "SystemExit: 3"),
+        ("", "CartPole-v1", "is to be named behind the colon"),
         ("of_vectors", "Reacher-v4", "whose deviations a parameter log_std (2,) tells: mend log_std"),
     ],
 )  # fmt: skip

@@ -60,6 +60,10 @@ def test_several_families_get_learners_each() -> None:
     assert (settings["num_envs"], settings["learners"], settings["normalise"]) == (45, 15, True)
     of_one = parsed(env="CartPole2D-v1", batch_size=512)
     assert settings["learn_scale"] and not of_one["learn_scale"]
+    plain = parsed(env="CartPole2D-v1", batch_size=512, families="same+xe", normalise=False)
+    assert not plain["learn_scale"], "there is nothing normalised to scale"
+    alike = parsed(env="CartPole2D-v1", batch_size=512, families="same+same")
+    assert {**alike, "families": "same"} == of_one
     assert settings["gamma"] < of_one["gamma"]
 
 

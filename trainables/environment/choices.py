@@ -40,7 +40,8 @@ def check_family(family: str) -> None:
         raise InputError(
             f"--families names '{family}'",
             "it is not known",
-            f"{nearest_name(family, FAMILIES)}; a network of your own is named as {MODULE}",
+            f"{nearest_name(family, FAMILIES)}; a network of your own is named as {MODULE}, without a '+', "
+            "which joins families",
         )
 
 

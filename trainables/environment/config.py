@@ -44,8 +44,8 @@ class SetConfig:
     normalise: bool = option(False, "normalise observations with statistics that travel with the set")
     learn_scale: bool = option(
         False,
-        "learn with the set what each entry of an observation is multiplied by (after --normalise) before a "
-        "learner sees it",
+        "learn with the set what each entry of a normalised observation is multiplied by before a learner "
+        "sees it",
     )
     families: str = option(
         "same",
@@ -58,6 +58,12 @@ class SetConfig:
         check_options(self)
         for family in self.family_names:
             check_family(family)
+        if self.learn_scale and not self.normalise:
+            raise InputError(
+                "--learn-scale is given without --normalise",
+                "it scales what is normalised",
+                "add --normalise, or leave --learn-scale out",
+            )
 
     @property
     def family_names(self) -> tuple[str, ...]:

@@ -208,7 +208,8 @@ def _plain(tensor: Tensor, source: Path) -> Tensor:
     Raises:
         InputError: it is of a kind that cannot be.
     """
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.dtype == torch.bool:
+    odd = tensor.is_meta or tensor.is_quantized or tensor.is_complex() or tensor.dtype == torch.bool
+    if odd or tensor.layout != torch.strided:
         raise InputError(
             f"{source} holds a tensor of {tensor.dtype}, {tensor.layout}, on {tensor.device}",
             "it must hold dense tensors of real numbers",

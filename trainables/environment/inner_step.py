@@ -48,7 +48,12 @@ def inner_step(
         with torch.enable_grad():
             # Summed over learners: each one's gradient is that of its own mean.
             total = learner_losses(learner, parameters, shared, y, y_log_std, loss).sum()
-            gradients = torch.autograd.grad(total, list(parameters.values()), create_graph=create_graph)
+            gradients = torch.autograd.grad(
+                total,
+                list(parameters.values()),
+                create_graph=create_graph,
+                materialize_grads=True,  # a network of the user's own may have parameters that it never uses
+            )
         parameters = {
             name: tensor - inner_lr * gradient
             for (name, tensor), gradient in zip(parameters.items(), gradients, strict=True)

@@ -164,7 +164,9 @@ def _make(env_id: str, num_envs: int, pictures: bool = False) -> Batch:
             )
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise InputError(
-            f"--env is '{env_id}'", f"it cannot be loaded: {error}", "install what it names"
+            f"--env is '{env_id}'",
+            f"it cannot be loaded: {error}",
+            "take its latest version, or install what it names",
         ) from error
     except gym.error.Error as error:
         raise InputError(

@@ -90,11 +90,12 @@ def usual_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         usual |= _PICTURES
     elif not task.discrete:
         usual |= {**_VECTORS, "batch_size": STATES_FOR_VECTORS}
-    named = len(str(given.get("families", "same")).split("+"))
-    if named > 1:
-        learners = _OF_A_FAMILY * named
+    named = str(given.get("families", "same")).split("+")
+    if len(set(named)) > 1:
+        learners = _OF_A_FAMILY * len(named)
         usual |= {**_FAMILIES, "learners": learners, "num_envs": _ENVS_EACH * learners}
-        usual["learn_scale"] = not task.sees_pictures  # of pixels none matters by itself
+        # Of pixels none matters by itself.
+        usual["learn_scale"] = not task.sees_pictures and given.get("normalise", True) is True
         if dimensions is not None and large:
             usual["iterations"] = 100 * (dimensions + 1)
     usual |= {name: value for name, value in _shared_out({**usual, **given}).items() if name not in given}

@@ -34,8 +34,8 @@ SCALED = "scale_values"
 _FORGOTTEN = 0.1
 """The share of what is known of the values' size that each meta-iteration replaces."""
 _LEAST_SCALE = 1e-3
-_MOST_SHRUNK = 1e30
-"""A file's variances must be finite, whatever scale was learned."""
+_GREATEST_LOG = 30.0
+"""Of a learned scale; far beyond what any serves."""
 _FIRST_SEEN = 1_000
 """Real states that statistics start from; of pictures many more would fill the memory."""
 
@@ -146,12 +146,13 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def perception(self) -> Perception:
         """How observations are seen now."""
-        mean, variance = scaled(
-            self.mean if self.settings.normalise else None,
-            self.variance if self.settings.normalise else None,
-            getattr(self, "log_scale", None),
+        known = self.settings.normalise
+        return Perception(
+            self.task.observation_scale,
+            self.mean if known else None,
+            scaled(self.variance, getattr(self, "log_scale", None)) if known else None,
+            dict(self.encoder.items()) or None,
         )
-        return Perception(self.task.observation_scale, mean, variance, dict(self.encoder.items()) or None)
 
     def _arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         """Narrow numbers for the encoder's and the critic's convolutions, where they take half the time."""
@@ -186,7 +187,8 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         # Only those whose rows these are take the inner step, which is most of the work.
         which = torch.unique_consecutive(batch[LEARNER]) if LEARNER in batch else None
         outputs = self.act(*self.step_learners(True, which), features)
-        # An encoder learns from values too. What a scale learns from them would only be the critic's comfort.
+        # An encoder learns from values too. A scale that did would go by the critic's comfort, so where there
+        # is no encoder to lead the gradient to, none goes back.
         seen_by_critic = features if self.encoder else features.detach()
         return {Columns.ACTION_DIST_INPUTS: outputs, Columns.EMBEDDINGS: seen_by_critic}
 
@@ -257,34 +259,30 @@ def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet
     }
     own = "encoder_"
     encoder = {name.removeprefix(own): value for name, value in kept.items() if name.startswith(own)}
-    mean, variance = scaled(
-        torch.as_tensor(state["mean"]) if settings.normalise else None,
-        torch.as_tensor(state["variance"]) if settings.normalise else None,
-        kept.get("log_scale"),
-    )
     return DistilledSet(
         kept["x"],
         kept["y"] if "y" in kept else torch.as_tensor(state["y"]),
         kept["log_inner_lr"].exp(),
         kept.get("y_log_std"),
         encoder=encoder or None,
-        mean=mean,
-        variance=variance,
+        mean=torch.as_tensor(state["mean"]) if settings.normalise else None,
+        variance=scaled(torch.as_tensor(state["variance"]), kept.get("log_scale"))
+        if settings.normalise
+        else None,
         loss=loss_of(settings),
         inner_steps=settings.inner_steps,
     )
 
 
-def scaled(
-    mean: Tensor | None, variance: Tensor | None, log_scale: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """Mean and variance that normalise and scale in one: dividing by less is multiplying by more."""
+def scaled(variance: Tensor, log_scale: Tensor | None) -> Tensor:
+    """A variance that normalises and scales in one: dividing by less is multiplying by more.
+
+    Finite whatever was learned, as a file with other variances would not open.
+    """
     if log_scale is None:
-        return mean, variance
-    shrunk = (-2 * log_scale).exp().clamp_max(_MOST_SHRUNK)
-    if mean is None or variance is None:
-        return torch.zeros_like(shrunk), shrunk
-    return mean, variance * shrunk
+        return variance
+    shrunk = variance * (-2 * log_scale.clamp(-_GREATEST_LOG, _GREATEST_LOG)).exp()
+    return shrunk.clamp_max(torch.finfo(shrunk.dtype).max)
 
 
 def loss_of(settings: SetConfig) -> str:

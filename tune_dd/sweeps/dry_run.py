@@ -64,7 +64,9 @@ def _print_space(config: SweepConfig, cell: Cell) -> None:
     context, space = config.context(cell), config.space_of_choice
     print(f"space {space.name}" + (f", {context.where}" if context.where else ""))
     parameters = outline(space, context)
-    width = max(len(parameter.name) for parameter in parameters)
+    if not parameters:
+        print("  nothing is left to search: all of it is fixed, so that all trials of a cell are alike")
+    width = max((len(parameter.name) for parameter in parameters), default=0)
     for condition in dict.fromkeys(parameter.condition for parameter in parameters):
         if condition:
             print(f"  where {condition}")

@@ -195,8 +195,8 @@ class EnvironmentSweep(SweepConfig):
         )
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
-        # The number of learners alone has to go with others.
-        return {} if "learners" in self.settings else {"learners": self.context(cell).learners[0]}
+        # The number of learners alone has to go with others, and the largest has most to ask for.
+        return {} if "learners" in self.settings else {"learners": self.context(cell).learners[-1]}
 
     def trial_settings(self, cell: Cell, proposed: Mapping[str, Any]) -> dict[str, Any]:
         assert isinstance(cell, EnvironmentCell)
