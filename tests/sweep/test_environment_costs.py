@@ -90,3 +90,14 @@ def test_dry_run_prices_what_would_be_tried(capsys: pytest.CaptureFixture[str]) 
         assert "an estimate (trials that are stopped early take less)" in said
         told += [int(seconds) for seconds in re.findall(r"2 trials of roughly (\d+) s", said)]
     assert told[2] > 3 * max(told[:2])
+
+
+def test_dry_run_of_one_configuration_says_that_nothing_is_searched(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (
+        "environment --dry-run --outer-lr 1e-2 --inner-lr 0.3 --critic-lr 1e-2 --learners 5 --learner-life 1 "
+        "--epochs 1 --minibatch-size 512 --entropy 0 --final-lr-factor 1 --clip 0.2 --ema-decay 0"
+    )
+    assert search.main(words.split()) == 0
+    assert "nothing is left to search" in capsys.readouterr().out

@@ -234,17 +234,6 @@ def test_dry_run_tells_and_leaves_nothing(command: Command, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_dry_run_of_one_configuration_says_that_nothing_is_searched(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    words = (
-        "environment --dry-run --outer-lr 1e-2 --inner-lr 0.3 --critic-lr 1e-2 --learners 5 --learner-life 1 "
-        "--epochs 1 --minibatch-size 512 --entropy 0 --final-lr-factor 1 --clip 0.2 --ema-decay 0"
-    )
-    assert search.main(words.split()) == 0
-    assert "nothing is left to search" in capsys.readouterr().out
-
-
 class TestSettings:
     def test_cells_and_what_is_filled_up(self) -> None:
         config = EnvironmentSweep(name="x", env=("CartPole-v1", "CartPole5D-v1", "Hopper-v5"))
