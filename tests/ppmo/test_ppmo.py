@@ -17,6 +17,7 @@ from trainables.environment.validation import validate
 from trainables.errors import InputError
 from trainables.ppmo.algorithm import algorithm_config
 from trainables.ppmo.run import PpmoRun, read_state
+from tune_dd.environments.outputs import write_run
 
 pytestmark = pytest.mark.timeout(300)
 OWN = f"{Path(__file__).parents[2] / 'examples' / 'own_network.py'}:Residual"
@@ -214,6 +215,18 @@ def test_a_set_that_is_not_finite_is_a_result(started: Callable[..., PpmoRun]) -
     scores = [run.step(), run.step()][-1]
     assert scores["diverged"] == 1.0
     assert scores["probe_return"] == run.untrained_return
+
+
+def test_what_diverges_late_leaves_the_set_before(started: Callable[..., PpmoRun], tmp_path: Path) -> None:
+    run = started(**TINY, iterations=2, iterations_per_report=1)
+    curve = [run.step()]
+    last = run.distilled()
+    module = run._algorithm.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()
+    module.x.data.fill_(torch.nan)
+    curve.append(run.step())
+    assert [report["diverged"] for report in curve] == [0.0, 1.0]
+    write_run(tmp_path / "run", run, [{"iteration": 1, "learning_cpu_s": 1.0, **r} for r in curve], 1.0)
+    assert torch.equal(load_distilled_set(tmp_path / "run" / "distilled_set.pt").x, last.x)
 
 
 @pytest.mark.slow

@@ -85,7 +85,9 @@ def distill_environment(argv: Sequence[str]) -> int:
     for path in sorted(folder.iterdir()):
         print(f"  {path.name}")
     if curve[-1]["diverged"]:
-        print("\nthere is no set: try a lower --outer-lr, --inner-lr-lr or --inner-lr")
+        kept = [report["iteration"] for report in curve if not report["diverged"]]
+        told = f"the set is that of {kept[-1]:.0f} meta-iterations" if kept else "there is no set"
+        print(f"\n{told}: try a lower --outer-lr, --inner-lr-lr or --inner-lr")
         return 1
     print(f"\nnext: tune-dd validate {_shortest(folder)}/distilled_set.pt --env {task.env_id}")
     return 0 if distillation.done else INTERRUPTED

@@ -20,7 +20,7 @@ CURVE_PICTURE = "learning_curve.png"
 def write_run(
     folder: Path, distillation: PpmoRun, curve: Sequence[Mapping[str, float]], wall_s: float
 ) -> None:
-    """Fill a new folder; what diverged leaves no set.
+    """Fill a new folder; of what diverged the set is that of the last report before, if there was one.
 
     Args:
         curve: reports in order, each with ``iteration`` and ``learning_cpu_s``.
@@ -29,7 +29,7 @@ def write_run(
         InputError: if the folder exists, or cannot be written.
     """
     with new_run_folder(folder) as place:
-        if distillation.probed is not None and not curve[-1]["diverged"]:
+        if distillation.probed is not None:
             distillation.probed.save(place / SET_FILE)
         write_curve(place, curve, distillation.untrained_return, distillation.task.env_id)
         last = dict(curve[-1])
