@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,10 +151,15 @@ def test_parameters_that_are_never_used_stay_as_they_are(file: Path) -> None:
     assert not torch.equal(stepped["body.weight"], untrained["body.weight"])
 
 
-def test_a_file_imports_from_its_own_folder(tmp_path: Path) -> None:
+def test_a_file_imports_from_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "beside_the_networks.py").write_text(NETWORKS)
-    (tmp_path / "importing.py").write_text("from beside_the_networks import ours\n")
+    (tmp_path / "importing.py").write_text(
+        "import sys\n\nfrom beside_the_networks import ours\n\nsys.path.insert(0, '/of/the/file')\n"
+    )
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
     module_learner(f"{tmp_path}/importing.py:ours", CART_POLE, "none")
+    assert sys.path == ["/of/the/file", *before]
 
 
 def test_it_sees_what_learners_of_the_task_see(file: Path) -> None:

@@ -157,9 +157,11 @@ def _executed(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     # A program's own folder is where its imports are looked for first.
-    sys.path.insert(0, str(path.absolute().parent))
+    folder = str(path.absolute().parent)
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
     finally:
-        sys.path.pop(0)
+        with contextlib.suppress(ValueError):  # the file may have changed the list itself
+            sys.path.remove(folder)
     return module
