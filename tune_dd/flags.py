@@ -163,7 +163,8 @@ class FlagParser(argparse.ArgumentParser):
 
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):
-            verbs = [other.prog.rpartition(" ")[2] for other in self._siblings()]
+            below = f"{self.prog} "
+            verbs = [other.prog.removeprefix(below) for other in self._siblings()]
             meant = difflib.get_close_matches(word, verbs, n=1, cutoff=_NEAR)
             remedy = f"did you mean '{meant[0]}'?" if meant else f"see {self.prog} --help."
             return f"'{word}' is one word too many: {remedy}"
