@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.environment.inner_step import inner_step
 from trainables.environment.perception import Perception
 from trainables.ppmo.learner import PpmoLearner
-from trainables.ppmo.module import PpmoModule, scaled
+from trainables.ppmo.module import PpmoModule, scaled_variance
 from trainables.ppmo.run import PpmoRun
 
 pytestmark = pytest.mark.timeout(300)
@@ -204,5 +204,5 @@ def test_a_set_is_seen_as_its_learners_saw(started: Callable[..., PpmoRun]) -> N
 
 @pytest.mark.parametrize("lost", [-200.0, 200.0])
 def test_a_scale_that_is_lost_leaves_a_file_that_opens(lost: float) -> None:
-    variance = scaled(torch.tensor([0.0, 1.0, 1e30]), torch.full((3,), lost))
+    variance = scaled_variance(torch.tensor([0.0, 1.0, 1e30]), torch.full((3,), lost))
     assert variance.isfinite().all() and (variance >= 0).all()

@@ -150,7 +150,7 @@ class PpmoModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         return Perception(
             self.task.observation_scale,
             self.mean if known else None,
-            scaled(self.variance, getattr(self, "log_scale", None)) if known else None,
+            scaled_variance(self.variance, getattr(self, "log_scale", None)) if known else None,
             dict(self.encoder.items()) or None,
         )
 
@@ -266,7 +266,7 @@ def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet
         kept.get("y_log_std"),
         encoder=encoder or None,
         mean=torch.as_tensor(state["mean"]) if settings.normalise else None,
-        variance=scaled(torch.as_tensor(state["variance"]), kept.get("log_scale"))
+        variance=scaled_variance(torch.as_tensor(state["variance"]), kept.get("log_scale"))
         if settings.normalise
         else None,
         loss=loss_of(settings),
@@ -274,7 +274,7 @@ def distilled_set(state: Mapping[str, Any], settings: SetConfig) -> DistilledSet
     )
 
 
-def scaled(variance: Tensor, log_scale: Tensor | None) -> Tensor:
+def scaled_variance(variance: Tensor, log_scale: Tensor | None) -> Tensor:
     """A variance that normalises and scales in one: dividing by less is multiplying by more.
 
     Finite whatever was learned, as a file with other variances would not open.
