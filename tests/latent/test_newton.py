@@ -80,6 +80,43 @@ def test_hessian_product_is_the_gradients_derivative() -> None:
     )
 
 
+@pytest.mark.parametrize("own_targets", [False, True], ids=["the same targets", "targets of their own"])
+@pytest.mark.parametrize(("n", "d"), [(12, 5), (4, 9)], ids=["tall", "wide"])
+@pytest.mark.parametrize("l2", [0.1, 0.0], ids=["penalty", "floor of the preconditioner"])
+def test_leading_dimensions_hold_problems_of_their_own(n: int, d: int, l2: float, own_targets: bool) -> None:
+    singles = [random_problem(n, d, 3, l2, soft=True, seed=seed) for seed in range(6)]
+    targets = (
+        torch.stack([p.targets for p in singles]).view(2, 3, n, 3) if own_targets else singles[0].targets
+    )
+    many = LogisticProblem(torch.stack([p.x for p in singles]).view(2, 3, n, d + 1), targets, l2)
+    randomness = torch.Generator().manual_seed(1)
+    weights, direction = torch.randn(2, 2, 3, d + 1, 3, generator=randomness, dtype=torch.float64)
+
+    def everything(problem: LogisticProblem, at: torch.Tensor, along: torch.Tensor) -> list[torch.Tensor]:
+        gradient, probabilities = problem.gradient(at)
+        curved = problem.hessian(probabilities)(along)
+        # Of a curved direction: the inverse of a ridge that is only a floor would enlarge rounding.
+        smoothed = problem.preconditioner(problem.gram(), probabilities)(curved)
+        return [problem.objective(at), problem.penalty(at), gradient, probabilities, curved, smoothed]
+
+    together = everything(many, weights, direction)
+    for k, single in enumerate(singles):
+        own = LogisticProblem(single.x, single.targets if own_targets else singles[0].targets, l2)
+        apart = everything(own, weights.flatten(0, 1)[k], direction.flatten(0, 1)[k])
+        torch.testing.assert_close([of.flatten(0, 1)[k] for of in together], apart, atol=1e-8, rtol=1e-8)
+
+
+def test_a_wide_problem_takes_either_gram_matrix() -> None:
+    problem = random_problem(4, 9, 3, 0.1, soft=True)
+    rhs = torch.linspace(-1, 1, 30, dtype=torch.float64).view(10, 3)
+    _, probabilities = problem.gradient(rhs)
+    larger = problem.x.T @ problem.x / 4
+    torch.testing.assert_close(
+        problem.preconditioner(larger, probabilities)(rhs),
+        problem.preconditioner(problem.gram(), probabilities)(rhs),
+    )
+
+
 def test_conjugate_gradients_solve_a_known_system() -> None:
     matrix = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
     rhs = torch.tensor([[1.0], [2.0]], dtype=torch.float64)

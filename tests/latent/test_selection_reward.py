@@ -9,7 +9,11 @@ from tests.latent.gaussians import gaussian_latents
 from trainables.latent.initialisation import class_rows
 from trainables.latent.newton import LogisticProblem, solve_logistic, with_bias
 from trainables.latent.probe import L2_GRID, fit_probe, one_hot
-from trainables.latent.selection.batched_newton import ProblemBatch, solve_logistic_batch
+from trainables.latent.selection.batched_newton import (
+    ProblemBatch,
+    solve_adjoint_batch,
+    solve_logistic_batch,
+)
 from trainables.latent.selection.reward import SubsetReward
 
 CLASSES = 4
@@ -44,6 +48,51 @@ def test_a_start_changes_nothing_but_the_time() -> None:
     items = torch.randn(40, 30, generator=draws).double()
     probabilities = [problems.logits(weights, items).softmax(2) for weights in (cold, warm)]
     torch.testing.assert_close(*probabilities, atol=2e-3, rtol=0)
+
+
+def adjoint_systems(n: int, d: int) -> tuple[ProblemBatch, torch.Tensor, torch.Tensor]:
+    """Two problems of three classes, weights to take their Hessians at, and right-hand sides."""
+    draws = torch.Generator().manual_seed(n)
+    targets = (2 * torch.randn(n, 3, generator=draws, dtype=torch.float64)).softmax(1)
+    problems = ProblemBatch.of(torch.randn(2, n, d, generator=draws), targets)
+    weights, rhs = torch.randn(2, 2, problems.x.shape[2], 3, generator=draws, dtype=torch.float64)
+    return problems, weights, without_null_direction(rhs)
+
+
+def without_null_direction(of: torch.Tensor) -> torch.Tensor:
+    """An equal change of all biases alters no prediction, so the Hessian says nothing about it."""
+    return torch.cat([of[:, :-1], of[:, -1:] - of[:, -1:].mean(2, keepdim=True)], 1)
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 4), (3, 8)], ids=["more points than dimensions", "fewer"])
+@pytest.mark.parametrize("l2", [0.3, 1e-3])
+def test_adjoints_solve_the_explicit_hessians_system(n: int, d: int, l2: float) -> None:
+    problems, weights, rhs = adjoint_systems(n, d)
+    expected = []
+    for x, at, right in zip(problems.x, weights, rhs, strict=True):
+
+        def objective(flat: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
+            candidate = flat.view(-1, 3)
+            loss = torch.nn.functional.cross_entropy(x @ candidate, problems.targets)
+            return loss + l2 / 2 * candidate[:-1].square().sum()
+
+        dense = torch.autograd.functional.hessian(objective, at.flatten())
+        # Singular, so by its singular values (gelsd): that gives the shortest of the solutions.
+        solved = torch.linalg.lstsq(dense, right.flatten()[:, None], rcond=1e-10, driver="gelsd").solution
+        expected.append(solved.view_as(at))
+    found = solve_adjoint_batch(problems, l2, weights, rhs, 1e-12)
+    torch.testing.assert_close(
+        without_null_direction(found), without_null_direction(torch.stack(expected)), atol=1e-8, rtol=1e-8
+    )
+
+
+def test_an_adjoint_with_nothing_to_solve_is_zero_beside_others_that_go_on() -> None:
+    problems, weights, rhs = adjoint_systems(6, 4)
+    both = solve_adjoint_batch(problems, 1e-2, weights, rhs, 1e-10)
+    rhs[0] = 0
+    found = solve_adjoint_batch(problems, 1e-2, weights, rhs, 1e-10)
+    assert torch.equal(found[0], torch.zeros_like(found[0]))
+    torch.testing.assert_close(found[1], both[1])
 
 
 @pytest.mark.parametrize("budget", [1, 2, 8])

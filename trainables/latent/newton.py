@@ -27,17 +27,19 @@ TOLERANCE = 1e-8
 
 
 def with_bias(x: Tensor) -> Tensor:
-    """Append the column of ones that carries the bias: (n, d) -> (n, d + 1)."""
-    return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+    """Append the column of ones that carries the bias: (..., n, d) -> (..., n, d + 1)."""
+    return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
 
 
 @dataclass(frozen=True)
 class LogisticProblem:
-    """Points with soft targets, and a penalty.
+    """Points with soft targets, and a penalty: one problem, or many with leading dimensions (...).
+
+    The solvers of this module take one; :mod:`trainables.latent.selection.batched_newton` has those for many.
 
     Attributes:
-        x: (n, d + 1) float64 points, last column one.
-        targets: (n, C) float64 probabilities, rows sum to one.
+        x: (..., n, d + 1) float64 points, last column one.
+        targets: (n, C), the same for all problems, or (..., n, C) float64 probabilities, rows sum to one.
         l2: penalty on the weights, not on the bias.
     """
 
@@ -46,62 +48,85 @@ class LogisticProblem:
     l2: float
 
     def penalty(self, weights: Tensor) -> Tensor:
-        """``l2 * weights`` with the bias row zero; (d + 1, C)."""
+        """``l2 * weights`` with the bias row zero; (..., d + 1, C)."""
         scaled = self.l2 * weights
-        scaled[-1] = 0
+        scaled.select(-2, -1).zero_()
         return scaled
 
     def objective(self, weights: Tensor) -> Tensor:
-        logits = self.x @ weights  # (n, d + 1) x (d + 1, C) -> (n, C)
-        cross_entropy = logits.logsumexp(1).mean() - (self.targets * logits).sum() / len(logits)
-        return cross_entropy + 0.5 * (self.penalty(weights) * weights).sum()
+        """What the weights (..., d + 1, C) are to minimise; (...)."""
+        logits = self.x @ weights  # (..., n, d + 1) x (..., d + 1, C) -> (..., n, C)
+        cross_entropy = logits.logsumexp(-1).mean(-1) - (self.targets * logits).sum((-2, -1)) / self._points
+        return cross_entropy + 0.5 * (self.penalty(weights) * weights).sum((-2, -1))
+
+    def probabilities(self, weights: Tensor) -> Tensor:
+        """Of the classes at each point, (..., n, C), by weights (..., d + 1, C)."""
+        return (self.x @ weights).softmax(-1)
 
     def gradient(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient (d + 1, C) and the probabilities (n, C) at ``weights``."""
-        probabilities = (self.x @ weights).softmax(1)
-        residual = (probabilities - self.targets) / len(self.x)
+        """Gradient (..., d + 1, C) and the probabilities (..., n, C) at ``weights``."""
+        probabilities = self.probabilities(weights)
+        residual = (probabilities - self.targets) / self._points
         # Rows sum to zero but for rounding (targets may come from float32), and what is left would
         # push all biases together, a direction in which nothing ever stops them.
-        residual = residual - residual.mean(1, keepdim=True)
-        return self.x.T @ residual + self.penalty(weights), probabilities
+        residual = residual - residual.mean(-1, keepdim=True)
+        return self.x.mT @ residual + self.penalty(weights), probabilities
 
     def hessian(self, probabilities: Tensor) -> Operator:
-        """The Hessian at those probabilities, as a function of a direction (d + 1, C)."""
-        scaled = probabilities / len(self.x)
+        """The Hessian at those probabilities, as a function of a direction (..., d + 1, C)."""
+        x, transposed, scaled = self.x, self.x.mT, probabilities / self._points
 
         def product(direction: Tensor) -> Tensor:
-            change = self.x @ direction  # (n, C)
-            mean_change = (probabilities * change).sum(1, keepdim=True)
-            return self.x.T @ (scaled * (change - mean_change)) + self.penalty(direction)
+            change = x @ direction  # (..., n, C)
+            mean_change = (probabilities * change).sum(-1, keepdim=True)
+            return transposed @ (scaled * (change - mean_change)) + self.penalty(direction)
 
         return product
 
     @property
     def wide(self) -> bool:
         """Whether points are fewer than dimensions."""
-        return len(self.x) < self.x.shape[1]
+        return self._points < self.x.shape[-1]
+
+    @property
+    def _points(self) -> int:
+        return self.x.shape[-2]
 
     def gram(self) -> Tensor:
-        """``X X^T / n`` (n, n) where the problem is wide, otherwise ``X^T X / n`` (d + 1, d + 1)."""
-        return (self.x @ self.x.T if self.wide else self.x.T @ self.x) / len(self.x)
+        """``X X^T / n`` (..., n, n) where the problem is wide, else ``X^T X / n`` (..., d + 1, d + 1)."""
+        return (self.x @ self.x.mT if self.wide else self.x.mT @ self.x) / self._points
 
     def preconditioner(self, gram: Tensor, probabilities: Tensor) -> Operator:
-        """Inverse of ``s X^T X / n + l2 I``, applied by a Cholesky factor as small as :meth:`gram`."""
-        spread = float((probabilities * (1 - probabilities)).mean())
+        """Inverse of ``s X^T X / n + l2 I``, applied by a Cholesky factor as small as ``gram``.
+
+        Args:
+            gram: of :meth:`gram`. A wide problem may also give the larger ``X^T X / n``: where points are
+                fewer than dimensions by next to nothing, the two products that it saves are worth more.
+            probabilities: (..., n, C) to take the scalar s from.
+        """
+        dimensions = self.x.shape[-1]
+        spread = (probabilities * (1 - probabilities)).mean((-2, -1))
         # The floor keeps the factor positive definite where the penalty is tiny.
-        ridge = max(self.l2, 1e-6 * float(gram.trace()) / self.x.shape[1] * spread + 1e-12)
+        ridge = (1e-6 * _trace(gram) / dimensions * spread + 1e-12).clamp_min(self.l2)
+        spread, ridge = spread[..., None, None], ridge[..., None]  # beside matrices, beside diagonals
         matrix = spread * gram
-        matrix.diagonal().add_(ridge)
+        matrix.diagonal(dim1=-2, dim2=-1).add_(ridge)
         factor = torch.linalg.cholesky(matrix)
-        if not self.wide:
+        if gram.shape[-1] == dimensions:
             return lambda residual: torch.cholesky_solve(residual, factor)
-        share = spread / len(self.x)
+        x, transposed, share, ridge = self.x, self.x.mT, spread / self._points, ridge[..., None]
 
         def woodbury(residual: Tensor) -> Tensor:
-            inside = torch.cholesky_solve(self.x @ residual, factor)
-            return (residual - share * (self.x.T @ inside)) / ridge
+            inside = torch.cholesky_solve(x @ residual, factor)
+            return (residual - share * (transposed @ inside)) / ridge
 
         return woodbury
+
+
+def _trace(matrix: Tensor) -> Tensor:
+    """Of each matrix (..., k, k); (...)."""
+    # Tensor.trace takes a single matrix, and it adds in another order than sum.
+    return matrix.trace() if matrix.ndim == 2 else matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def conjugate_gradients(product: Operator, precondition: Operator, rhs: Tensor, tolerance: float) -> Tensor:
@@ -138,8 +163,8 @@ def solve_logistic(
     """Minimise a :class:`LogisticProblem`.
 
     Args:
-        problem: in float64. In float32 the rounding of a sum over many points is above the tolerance, and
-            neither conjugate gradients nor Newton's method would notice that they are done.
+        problem: one, in float64. In float32 the rounding of a sum over many points is above the tolerance,
+            and neither conjugate gradients nor Newton's method would notice that they are done.
         start: (d + 1, C) weights to start from (default zero). It changes the time, not the result
             beyond the tolerance.
         gram: of :meth:`LogisticProblem.gram`, where the caller solves several penalties on the same points.
