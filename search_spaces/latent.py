@@ -26,6 +26,14 @@ INNER_L2 = (1e-3, 1e-1)
 ROUNDTRIP_WEIGHT = (0.05, 2.0)
 INITIALISATIONS = ("random", "herding", "kmeans")
 _NO_PENALTY = ("gradient_matching",)
+# RL-Selection: what its policy learns by, and where it starts.
+SELECTION = "rl_selection"
+METHODS = (*LEARNING_RATES, SELECTION)
+POLICY_LEARNING_RATES = (0.02, 0.5)
+POLICY_ENTROPIES = (1e-4, 1e-1)
+EPISODES = (4, 8, 16)
+SELECTION_STARTS = ("herding", "kmeans_medoids")
+SELECTION_POLICIES = ("sequential", "one_shot")
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,13 @@ class LatentContext(SpaceContext):
     Attributes:
         methods: the methods among which it may choose.
         has_decoder: whether latents can be decoded, so that there is a round trip.
+        budgets: real points per class among which RL-Selection may choose; empty: as many as prototypes.
     """
 
     objective: str = "probe_accuracy"
-    methods: tuple[str, ...] = tuple(LEARNING_RATES)
+    methods: tuple[str, ...] = METHODS
     has_decoder: bool = True
+    budgets: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
@@ -49,6 +59,8 @@ class LatentContext(SpaceContext):
 def suggest(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     """Settings for one run: method, learning rate, steps, initialisation, and the method's own."""
     method = trial.suggest_categorical("method", context.methods)
+    if method == SELECTION:
+        return {"method": method, **_selection(trial, context)}
 
     def name(setting: str) -> str:
         return f"{method}.{setting}"
@@ -70,6 +82,29 @@ def suggest(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     if context.has_decoder and "roundtrip_weight" not in fixed:
         settings["roundtrip_weight"] = _roundtrip_weight(trial, context, name("roundtrip"))
     return settings
+
+
+def _selection(trial: Suggests, context: LatentContext) -> dict[str, Any]:
+    choices: dict[str, tuple[Any, ...]] = {
+        "sel_policy": SELECTION_POLICIES,
+        "sel_init": SELECTION_STARTS,
+        "sel_episodes": EPISODES,
+    }
+    if context.budgets:
+        choices["sel_budget_per_class"] = context.budgets
+    rates = {"sel_lr": POLICY_LEARNING_RATES, "sel_entropy": POLICY_ENTROPIES}
+    return {
+        **{
+            setting: trial.suggest_categorical(f"{SELECTION}.{setting}", values)
+            for setting, values in choices.items()
+            if setting not in context.fixed
+        },
+        **{
+            setting: trial.suggest_float(f"{SELECTION}.{setting}", *values, log=True)
+            for setting, values in rates.items()
+            if setting not in context.fixed
+        },
+    }
 
 
 def _roundtrip_weight(trial: Suggests, context: LatentContext, name: str) -> float:
@@ -94,6 +129,8 @@ def good_points(context: LatentContext) -> list[dict[str, Any]]:
 
 
 def _good_point(method: str, weight: float | None, context: LatentContext) -> dict[str, Any]:
+    if method == SELECTION:
+        return _good_selection(context)
     point: dict[str, Any] = {
         "lr": {"implicit": 0.1, "unrolled": 0.03, "gradient_matching": 0.03, "kernel_ridge": 0.1}[method],
         "proto_steps_base": 60,
@@ -110,6 +147,20 @@ def _good_point(method: str, weight: float | None, context: LatentContext) -> di
         if weight is not None:
             point["roundtrip_weight"] = weight
     return {"method": method, **{f"{method}.{setting}": value for setting, value in point.items()}}
+
+
+def _good_selection(context: LatentContext) -> dict[str, Any]:
+    point: dict[str, Any] = {
+        "sel_policy": "sequential",
+        "sel_init": "herding",
+        "sel_episodes": 8,
+        "sel_lr": 0.1,
+        "sel_entropy": 1e-3,
+    }
+    if context.budgets:
+        point["sel_budget_per_class"] = max(context.budgets)
+    kept = {setting: value for setting, value in point.items() if setting not in context.fixed}
+    return {"method": SELECTION, **{f"{SELECTION}.{setting}": value for setting, value in kept.items()}}
 
 
 LATENT = Space("latent", suggest, good_points)

@@ -17,14 +17,14 @@ from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifact
 from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
 from trainables.latent.latents import LatentData, prepare_latents
-from trainables.latent.run import DistillationRun
+from trainables.latent.methods import start_run
 
 PROGRESS_FILE = "progress.json"
 CACHE = "cache"
 
 
 class LatentDistillation(tune.Trainable):
-    """Runs one :class:`~trainables.latent.run.DistillationRun`; a ``training_iteration`` is a block of steps.
+    """Runs one :class:`~trainables.latent.run.Run`; a ``training_iteration`` is a block of steps.
 
     The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
     absolute path of the folder with encoders and latents. The encoder should be in the cache already.
@@ -60,7 +60,7 @@ class LatentDistillation(tune.Trainable):
         if wanted != self.opened_with:
             self._data: LatentData = prepare_latents(*wanted, Path(config[CACHE]), _quiet)
             self.opened_with = wanted
-        self._distillation = DistillationRun(self._settings.distill, self._data)
+        self._distillation = start_run(self._settings.distill, self._data)
         self._scores: dict[str, float] = {}
 
     def _gpu_share(self) -> float:

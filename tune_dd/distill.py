@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.latent.config import METHODS, PARTS, DataConfig, DistillConfig, EncoderConfig, LatentConfig
+from trainables.latent.config import (
+    METHODS,
+    PARTS,
+    PROTOTYPE_METHODS,
+    DataConfig,
+    DistillConfig,
+    EncoderConfig,
+    LatentConfig,
+)
 from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
@@ -38,12 +46,6 @@ def build_parser() -> FlagParser:
     made.add_flag("--run-name", str, "this run's folder (default: methods, prototypes per class and seed)")
     made.add_flag("--storage", str, "folder of all results", default="results", metavar="DIR")
     made.add_flag("--cache", str, "folder of encoders and latents (default: the user's cache)", metavar="DIR")
-    made.add_flag(
-        "--sel-budget-per-class",
-        int,
-        "score the selection controls with this many real points per class too",
-        at_least=1,
-    )
     made.add_flag("--encoder-seed", int, "seed of the encoder (default: that of --seed)", at_least=0)
     add_config(made, DataConfig)
     add_config(made, EncoderConfig, skip=["encoder_seed"])
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return distill_environment(words[1:])
     flags = build_parser().parse(words)
     methods = tuple(dict.fromkeys(flags["methods"]))
-    config = parse_config(flags, methods[0])
+    config = parse_config(flags, methods)
     check_threads(config.distill.threads)
     check_threads(config.encoder.encoder_threads or 1, "--encoder-threads")
     run = flags["run_name"] or default_run_name(config, methods)
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     started_s = time.monotonic()
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
-    budget = flags["sel_budget_per_class"]
+    budget = config.distill.sel_budget_per_class
     check_test_place(config.data)
     real = load_real_images(config.data, cache, _report)
     real.refuse_more("--m-per-class", config.distill.m_per_class)
@@ -113,15 +115,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse_config(flags: Flags, method: str) -> LatentConfig:
-    """The run's configuration; ``--seed`` is the encoder's too unless that one is given.
+def parse_config(flags: Flags, methods: Sequence[str]) -> LatentConfig:
+    """The configuration of the first method's run; ``--seed`` is the encoder's too unless one is given.
 
     Raises:
-        InputError: for settings that do not go together.
+        InputError: for settings that do not go together, with any of the methods.
     """
-    flat = {**flags.given_for(*PARTS), "method": method}
+    flat = flags.given_for(*PARTS)
     flat.setdefault("encoder_seed", flat.get("seed", DistillConfig.seed))
-    return LatentConfig.parse(flat)
+    for other in methods[1:]:
+        LatentConfig.parse({**flat, "method": other})
+    return LatentConfig.parse({**flat, "method": methods[0]})
 
 
 def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
@@ -158,13 +162,25 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
     data, encoder, distill = config.data, config.encoder, config.distill
     default = LatentConfig().flat() | {"dataset": data.dataset, "backbone": encoder.backbone}
     told = {"method", "labels", "m_per_class", "proto_steps_base", "seed", "encoder_seed", "init"}
+    told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init"}
     changed = {k: v for k, v in config.flat().items() if v != default[k] and k not in told}
+    learning = [method for method in methods if method in PROTOTYPE_METHODS]
+    selecting = [method for method in methods if method not in PROTOTYPE_METHODS]
     lines = [
         f"data      {data.dataset}, split {data.split_seed}",
         f"encoder   {encoder.backbone}, seed {encoder.encoder_seed}",
-        f"distil    {', '.join(methods)}: {distill.m_per_class} per class, {distill.labels} labels, "
-        f"{counted(distill.proto_steps_base, 'step')} from {distill.init}, seed {distill.seed}",
     ]
+    if learning:
+        lines.append(
+            f"distil    {', '.join(learning)}: {distill.m_per_class} per class, {distill.labels} labels, "
+            f"{counted(distill.proto_steps_base, 'step')} from {distill.init}, seed {distill.seed}"
+        )
+    if selecting:
+        lines.append(
+            f"select    {', '.join(selecting)}: {distill.selection_budget} real points per class, "
+            f"{distill.sel_policy} policy, {counted(distill.sel_evaluations, 'reward evaluation')} from "
+            f"{distill.sel_init}, seed {distill.seed}"
+        )
     if changed:
         lines.append("also      " + ", ".join(f"{key} {value}" for key, value in changed.items()))
     return "\n".join(lines)
@@ -190,7 +206,9 @@ class _Progress:
     def __call__(self, iteration: int, iterations: int, scores: dict[str, float]) -> None:
         last = iteration >= iterations or bool(scores["diverged"])
         steps, probe = scores["steps"], 100 * scores["probe_accuracy"]
-        line = f"  step {steps:.0f}  loss {scores['loss']:.4f}  probe {probe:.1f}"
+        made = scores.get("reward_evaluations")
+        where = f"step {steps:.0f}" if made is None else f"reward evaluation {made:.0f}"
+        line = f"  {where}  loss {scores['loss']:.4f}  probe {probe:.1f}"
         if self.in_place:
             print(f"\r\x1b[K{line}", end="\n" if last else "", flush=True)
         elif last or iteration % max(1, iterations // _PROGRESS_LINES) == 0:

@@ -28,7 +28,7 @@ CONTROLS = {
 
 
 def config_of(*words: str) -> LatentConfig:
-    return parse_config(build_parser().parse(words), "implicit")
+    return parse_config(build_parser().parse(words), ["implicit"])
 
 
 def summary_of(run: Path) -> Any:
@@ -164,7 +164,7 @@ def test_what_runs_is_told_with_every_setting_that_was_changed() -> None:
 def test_the_next_command_searches_the_same_data() -> None:
     words = "--dataset features --features-train 'my features.npz' --no-download --cache c --lr 0.1 --seed 2"
     flags = build_parser().parse(shlex.split(words))
-    command = next_command(flags, parse_config(flags, "implicit"))
+    command = next_command(flags, parse_config(flags, ["implicit"]))
     assert command == (
         "tune-dd search --datasets features --backbones identity "
         "--features-train 'my features.npz' --no-download --cache c"
@@ -172,7 +172,7 @@ def test_the_next_command_searches_the_same_data() -> None:
     given = search.build_parser().parse(shlex.split(command)[2:]).given
     assert given["features_train"] == "my features.npz"
     soft = build_parser().parse(["--labels", "soft"])
-    assert next_command(soft, parse_config(soft, "implicit")).endswith(" --labels soft")
+    assert next_command(soft, parse_config(soft, ["implicit"])).endswith(" --labels soft")
 
 
 def test_a_damaged_cache_is_rebuilt_with_one_warning(

@@ -16,7 +16,7 @@ import torch
 from tests.conftest import Command, run_python
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
-from trainables.latent.run import DistillationRun
+from trainables.latent.prototypes.run import PrototypeRun
 from tune_dd import cli
 from tune_dd.runs.folder import write_json
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -195,7 +195,7 @@ def test_a_trial_is_reproduced_where_it_computed(
     settings = config.trial_settings(cell, {"method": "implicit"})
     parsed = LatentConfig.parse(settings)
     data = prepare_latents(parsed.data, parsed.encoder, config.cache_folder, print)
-    scores = DistillationRun(parsed.distill, data).step()
+    scores = PrototypeRun(parsed.distill, data).step()
     del scores["optimise_cpu_s"]
     trial = {"trial_id": "0", "cell": str(cell), "status": "completed", "iterations": 1, "config": settings}
     summary = {

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
-from trainables.latent.run import DistillationRun
+from trainables.latent.prototypes.run import PrototypeRun
 from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, choose, evaluate_cell
 from tune_dd.evaluation.confirmation import fresh_seeds
 from tune_dd.evaluation.table import chosen_sentence, evaluation_table
@@ -88,7 +88,7 @@ def test_test_scores_equal_those_of_another_library(plan: CellPlan, tmp_path: Pa
     cell = evaluate_cell(plan, tmp_path, tmp_path / "cache", 1, 1, True, quiet)
     config = plan.candidates[1].config
     data = prepare_latents(config.data, config.encoder, tmp_path / "cache", quiet)
-    run = DistillationRun(dataclasses.replace(config.distill, seed=1000), data)
+    run = PrototypeRun(dataclasses.replace(config.distill, seed=1000), data)
     while not run.done:
         run.step()
     distilled = run.distilled()

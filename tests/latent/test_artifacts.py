@@ -13,12 +13,12 @@ from trainables.errors import InputError
 from trainables.latent.artifacts import Artifacts, load_artifacts, save_artifacts
 from trainables.latent.config import DistillConfig, LatentConfig
 from trainables.latent.controls import control_sets
-from trainables.latent.run import DistillationRun
+from trainables.latent.prototypes.run import PrototypeRun
 
 
 def example() -> Artifacts:
     data = gaussian_latents(per_class=500)
-    run = DistillationRun(DistillConfig(m_per_class=2, labels="soft"), data)
+    run = PrototypeRun(DistillConfig(m_per_class=2, labels="soft"), data)
     run.step()
     return Artifacts(
         config=LatentConfig().flat(),

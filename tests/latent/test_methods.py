@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from tests.latent.gaussians import gaussian_latents
-from trainables.latent.config import INITIALISATIONS, LABEL_TRACKS, METHODS, DistillConfig
+from trainables.latent.config import INITIALISATIONS, LABEL_TRACKS, PROTOTYPE_METHODS, DistillConfig
 from trainables.latent.newton import LogisticProblem, solve_logistic, with_bias
 from trainables.latent.probe import one_hot
 from trainables.latent.prototypes.implicit import SolvedProbe
-from trainables.latent.run import DistillationRun
+from trainables.latent.prototypes.run import PrototypeRun
 from tune_dd.runs.scored_sets import score_controls
 
 
-def finish(run: DistillationRun) -> dict[str, float]:
+def finish(run: PrototypeRun) -> dict[str, float]:
     scores: dict[str, float] = {}
     while not run.done:
         scores = run.step()
@@ -24,7 +24,7 @@ def finish(run: DistillationRun) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("labels", LABEL_TRACKS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PROTOTYPE_METHODS)
 class TestConformance:
     """Every method, on both label tracks."""
 
@@ -33,12 +33,12 @@ class TestConformance:
         return DistillConfig(method=method, labels=labels, **settings)  # type: ignore[arg-type]
 
     def test_solves_separable_gaussians(self, method: str, labels: str) -> None:
-        scores = finish(DistillationRun(self.config(method, labels), gaussian_latents()))
+        scores = finish(PrototypeRun(self.config(method, labels), gaussian_latents()))
         assert scores["probe_accuracy"] >= 0.96
         assert scores["diverged"] == 0
 
     def test_shapes_types_and_balance(self, method: str, labels: str) -> None:
-        run = DistillationRun(self.config(method, labels, proto_steps_base=3), gaussian_latents())
+        run = PrototypeRun(self.config(method, labels, proto_steps_base=3), gaussian_latents())
         finish(run)
         distilled = run.distilled()
         assert distilled.x.shape == (6, 8) and distilled.x.dtype == torch.float32
@@ -52,7 +52,7 @@ class TestConformance:
 
     def test_same_seed_same_bits_other_seed_other_points(self, method: str, labels: str) -> None:
         runs = [
-            DistillationRun(self.config(method, labels, proto_steps_base=12, seed=seed), gaussian_latents())
+            PrototypeRun(self.config(method, labels, proto_steps_base=12, seed=seed), gaussian_latents())
             for seed in (1, 1, 2)
         ]
         scores = [finish(run) for run in runs]
@@ -73,7 +73,7 @@ class TestConformance:
             selection_y=data.selection_y.roll(1),
         )
         config = self.config(method, labels, proto_steps_base=12)
-        runs = [DistillationRun(config, latents) for latents in (data, scrambled)]
+        runs = [PrototypeRun(config, latents) for latents in (data, scrambled)]
         for run in runs:
             finish(run)
         assert torch.equal(runs[0].distilled().x, runs[1].distilled().x)
@@ -83,16 +83,16 @@ class TestConformance:
         data = gaussian_latents()
         blind = dataclasses.replace(data, selection_y=data.selection_y.roll(1))
         config = self.config(method, labels, proto_steps_base=12)
-        seen, unseen = (finish(DistillationRun(config, latents)) for latents in (data, blind))
+        seen, unseen = (finish(PrototypeRun(config, latents)) for latents in (data, blind))
         assert seen["reward_accuracy"] == unseen["reward_accuracy"]
         assert seen["probe_accuracy"] != unseen["probe_accuracy"]
 
     def test_resumes_bit_for_bit(self, method: str, labels: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
         config = self.config(method, labels, proto_steps_base=25, batch_size=50, roundtrip_weight=0.5)
-        whole, broken = (DistillationRun(config, gaussian_latents()) for _ in range(2))
+        whole, broken = (PrototypeRun(config, gaussian_latents()) for _ in range(2))
         broken.step()
         torch.save(broken.state_dict(), tmp_path / "state.pt")
-        resumed = DistillationRun(config, gaussian_latents())
+        resumed = PrototypeRun(config, gaussian_latents())
         resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
         expected, got = finish(whole), finish(resumed)
         expected.pop("optimise_cpu_s"), got.pop("optimise_cpu_s")
@@ -103,7 +103,7 @@ class TestConformance:
         """The codec forgets half of each latent: with the cycle term the prototypes do not use that half."""
         forgotten = []
         for weight in (0.0, 10.0):
-            run = DistillationRun(
+            run = PrototypeRun(
                 self.config(method, labels, roundtrip_weight=weight, proto_steps_base=60), gaussian_latents()
             )
             finish(run)
@@ -114,7 +114,7 @@ class TestConformance:
 @pytest.mark.parametrize("init", INITIALISATIONS)
 def test_every_initialisation_starts_a_run(init: str) -> None:
     scores = finish(
-        DistillationRun(DistillConfig(init=init, m_per_class=3, proto_steps_base=20), gaussian_latents())
+        PrototypeRun(DistillConfig(init=init, m_per_class=3, proto_steps_base=20), gaussian_latents())
     )
     assert scores["probe_accuracy"] >= 0.96
 
@@ -174,7 +174,7 @@ def test_prototypes_teach_the_probe_that_all_data_teach(method: str) -> None:
     config = DistillConfig(
         method=method, m_per_class=4, lr=0.1, proto_steps_base=400, unroll_steps=80, inner_l2=0.05
     )
-    run = DistillationRun(config, data)
+    run = PrototypeRun(config, data)
     finish(run)
     problems = [(run.distilled().x, run.y), (data.train_x, data.train_y)]
     taught, full = (
@@ -186,6 +186,6 @@ def test_prototypes_teach_the_probe_that_all_data_teach(method: str) -> None:
 
 def test_learned_prototypes_beat_random_points() -> None:
     data = gaussian_latents(classes=6, d=12, separation=2.2)
-    scores = finish(DistillationRun(DistillConfig(m_per_class=1, init="random", lr=0.1), data))
+    scores = finish(PrototypeRun(DistillConfig(m_per_class=1, init="random", lr=0.1), data))
     random = score_controls(data, 1, seed=0)["random"].scores
     assert scores["probe_accuracy"] > random["probe_accuracy"] + 0.05

@@ -16,12 +16,12 @@ from tests.latent.gaussians import gaussian_latents
 from trainables.errors import InputError
 from trainables.latent.config import DistillConfig
 from trainables.latent.latents import LatentData
-from trainables.latent.run import DistillationRun
+from trainables.latent.prototypes.run import PrototypeRun
 
 
 def test_iterations_cover_the_steps_exactly() -> None:
     config = DistillConfig(m_per_class=1, proto_steps_base=25, steps_per_iteration=10)
-    run = DistillationRun(config, gaussian_latents())
+    run = PrototypeRun(config, gaussian_latents())
     steps = []
     while not run.done:
         steps.append(run.step()["steps"])
@@ -29,7 +29,7 @@ def test_iterations_cover_the_steps_exactly() -> None:
 
 
 def test_every_report_is_finite_and_flat() -> None:
-    report = DistillationRun(DistillConfig(m_per_class=1), gaussian_latents()).step()
+    report = PrototypeRun(DistillConfig(m_per_class=1), gaussian_latents()).step()
     assert all(isinstance(value, float) and math.isfinite(value) for value in report.values())
     assert {"probe_accuracy", "roundtrip_accuracy", "gap_to_full", "loss", "diverged"} <= set(report)
 
@@ -40,7 +40,7 @@ def test_divergence_is_a_result_at_chance(method: str, codec: bool) -> None:
     data = gaussian_latents(codec=codec)
     data.train_x[0, 0] = float("inf")  # k-means, and so every prototype of that class, turns to NaN
     clean = dataclasses.replace(data, train_x=data.train_x.nan_to_num(posinf=0.0))
-    run = DistillationRun(DistillConfig(method=method, m_per_class=1, batch_size=10_000), clean)
+    run = PrototypeRun(DistillConfig(method=method, m_per_class=1, batch_size=10_000), clean)
     with torch.no_grad():
         run.x[0, 0] = float("inf")
     report = run.step()
@@ -52,21 +52,21 @@ def test_divergence_is_a_result_at_chance(method: str, codec: bool) -> None:
 
 def test_round_trip_of_features_is_refused() -> None:
     with pytest.raises(InputError, match="no decoder"):
-        DistillationRun(DistillConfig(roundtrip_weight=0.5), gaussian_latents(codec=False))
+        PrototypeRun(DistillConfig(roundtrip_weight=0.5), gaussian_latents(codec=False))
 
 
 def test_features_score_no_round_trip() -> None:
     """Which is something else than a round trip of 0."""
-    report = DistillationRun(DistillConfig(m_per_class=1), gaussian_latents(codec=False)).step()
+    report = PrototypeRun(DistillConfig(m_per_class=1), gaussian_latents(codec=False)).step()
     assert "roundtrip_accuracy" not in report
 
 
 def test_checkpoint_of_another_configuration_is_refused() -> None:
-    state = DistillationRun(DistillConfig(m_per_class=2), gaussian_latents()).state_dict()
+    state = PrototypeRun(DistillConfig(m_per_class=2), gaussian_latents()).state_dict()
     with pytest.raises(InputError, match="resume with the configuration that wrote it"):
-        DistillationRun(DistillConfig(m_per_class=3), gaussian_latents()).load_state_dict(state)
+        PrototypeRun(DistillConfig(m_per_class=3), gaussian_latents()).load_state_dict(state)
     with pytest.raises(InputError, match="resume with the configuration that wrote it"):
-        DistillationRun(DistillConfig(), gaussian_latents()).load_state_dict({"x": torch.zeros(30, 8)})
+        PrototypeRun(DistillConfig(), gaussian_latents()).load_state_dict({"x": torch.zeros(30, 8)})
 
 
 def test_latents_hold_no_test_data() -> None:
@@ -79,8 +79,8 @@ def test_distilling_loads_neither_a_compiler_nor_data_libraries() -> None:
         "import sys\n"
         "from tests.latent.gaussians import gaussian_latents\n"
         "from trainables.latent.config import DistillConfig\n"
-        "from trainables.latent.run import DistillationRun\n"
-        "run = DistillationRun(DistillConfig(proto_steps_base=2), gaussian_latents())\n"
+        "from trainables.latent.prototypes.run import PrototypeRun\n"
+        "run = PrototypeRun(DistillConfig(proto_steps_base=2), gaussian_latents())\n"
         "run.step()\n"
         "heavy = {'torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'matplotlib', 'pandas', 'PIL', 'ray'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"

@@ -21,7 +21,7 @@ from search_spaces import (
 )
 from search_spaces.outline import outline
 from trainables.environment.config import EnvironmentConfig
-from trainables.latent.config import METHODS, LatentConfig
+from trainables.latent.config import METHODS, PROTOTYPE_METHODS, LatentConfig
 
 LATENT_CONTEXTS = [
     LatentContext(methods=methods, has_decoder=decoder, objective=objective)
@@ -189,7 +189,7 @@ def test_no_round_trip_without_decoder() -> None:
 
 
 def test_round_trip_objective_always_weighs_the_round_trip() -> None:
-    context = LatentContext(methods=METHODS, objective="roundtrip_accuracy")
+    context = LatentContext(methods=PROTOTYPE_METHODS, objective="roundtrip_accuracy")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
     for _ in range(30):
         assert LATENT_SPACES["latent"].suggest(study.ask(), context)["roundtrip_weight"] > 0

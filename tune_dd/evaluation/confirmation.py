@@ -30,7 +30,7 @@ from trainables.latent.controls import (
 )
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
-from trainables.latent.run import DistillationRun
+from trainables.latent.methods import start_run
 from trainables.latent.scores import Readings, chance_scores, fit_readings, score_readings
 from tune_dd.evaluation.intervals import Hits
 
@@ -106,7 +106,7 @@ def freeze_configuration(
     cpu_s: list[float] = []
     sets: list[DistilledSet] = []
     for seed in seeds:
-        run = DistillationRun(dataclasses.replace(config.distill, seed=seed), data)
+        run = start_run(dataclasses.replace(config.distill, seed=seed), data)
         while not run.done:
             run.step()
         distilled = run.distilled()

@@ -62,7 +62,12 @@ def write_run(
         for method in methods:
             suffix = "" if len(methods) == 1 else f"_{method}"
             _draw_method(place, suffix, method, config, data, sets[method], report)
-        _draw_selection(place / "selection.png", config, sets, real, report)
+        herding = max((name for name in sets if name.partition("@")[0] == "herding"), key=len)
+        for name in (herding, *methods):
+            chosen = sets[name].distilled
+            if chosen is not None and chosen.indices is not None:
+                suffix = f"_{name}" if name in methods else ""
+                _draw_selection(place / f"selection{suffix}.png", name, config, sets[name], real, report)
 
 
 def _draw_method(
@@ -78,6 +83,7 @@ def _draw_method(
     x, labels = scored.distilled.x, scored.distilled.y.numpy()
     accuracy = f"probe {100 * scored.scores['probe_accuracy']:.1f}% on validation"
     what = f"{config.data.dataset}, {config.encoder.backbone} encoder"
+    noun = "prototypes" if scored.distilled.indices is None else "points"
     if scored.scores["diverged"]:
         report(f"{method} diverged: no pictures of its prototypes")
         return
@@ -86,7 +92,7 @@ def _draw_method(
     else:
         with torch.no_grad():
             images = data.codec.decode(x).permute(0, 2, 3, 1).numpy()  # (n, C, H, W) -> (n, H, W, C)
-        title = f"{method} prototypes, decoded"
+        title = f"{method} {noun}, decoded"
         draw_classes(
             place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
         )
@@ -98,31 +104,38 @@ def _draw_method(
         x.numpy(),
         labels,
         data.class_names,
-        f"{what}: {method} prototypes, {accuracy}",
+        f"{what}: {method} {noun}, {accuracy}",
     )
 
 
 def _draw_selection(
     path: Path,
+    name: str,
     config: LatentConfig,
-    sets: Mapping[str, ScoredSet],
+    scored: ScoredSet,
     real: RealImages,
     report: Callable[[str], None],
 ) -> None:
-    """Herding's picks: the real images that the learned prototypes have to beat."""
-    name = max((name for name in sets if name.partition("@")[0] == "herding"), key=len)
-    chosen = sets[name].distilled
+    """The real images that were chosen: herding's, which learned sets have to beat, or a policy's."""
+    chosen = scored.distilled
     assert chosen is not None
     assert chosen.indices is not None
     if not real.are_images:
-        report("features are no images: no picture of the selection")
+        report(f"features are no images: no picture of the selection of {name}")
         return
     indices: np.ndarray = chosen.indices.numpy()
+    what = [config.data.dataset, f"probe {100 * scored.scores['probe_accuracy']:.1f}% on validation"]
+    if scored.state is not None:
+        start = set(scored.state["start"].tolist())
+        what.append(
+            f"{sum(row not in start for row in indices.tolist())} of {len(indices)} are not those of"
+            f" the start, {config.distill.sel_init}"
+        )
     draw_classes(
         path,
         real.at(indices),
         chosen.y.numpy(),
         real.class_names,
-        "real images selected by herding",
-        f"{config.data.dataset}; probe {100 * sets[name].scores['probe_accuracy']:.1f}% on validation",
+        f"real images selected by {name.partition('@')[0]}",
+        "; ".join(what),
     )

@@ -12,7 +12,7 @@ from trainables.latent.config import DistillConfig
 from trainables.latent.controls import FULL_DATA, control_sets, full_data_readings, full_data_scores
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
-from trainables.latent.run import DistillationRun
+from trainables.latent.methods import start_run
 from trainables.latent.scores import fit_readings, per_class_accuracy, score_readings
 
 Show = Callable[[int, int, dict[str, float]], None]
@@ -83,10 +83,10 @@ def learn_set(config: DistillConfig, method: str, data: LatentData, show: Show) 
         show: called after every iteration.
 
     Raises:
-        InputError: as :class:`~trainables.latent.run.DistillationRun`.
+        InputError: as :class:`~trainables.latent.run.Run`.
     """
     config = dataclasses.replace(config, method=method)
-    run = DistillationRun(config, data)
+    run = start_run(config, data)
     report: dict[str, float] = {}
     while not run.done:
         report = run.step()

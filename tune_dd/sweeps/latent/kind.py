@@ -20,7 +20,7 @@ from trainables.latent.compute import trial_device
 from trainables.latent.config import LatentConfig
 from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
-from trainables.latent.run import DistillationRun
+from trainables.latent.methods import start_run
 from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, write_json
 from tune_dd.runs.score_table import percent
@@ -159,7 +159,7 @@ class LatentKind(Kind[LatentSweep]):
         device = trial_device(config.encoder.device, self.config.gpus_per_trial)
         data = prepare_latents(config.data, config.encoder, self.cache, report, codec_device=device)
         torch.set_num_threads(config.distill.threads)
-        run = DistillationRun(config.distill, data)
+        run = start_run(config.distill, data)
         scores: dict[str, float] = {}
         while not run.done and run.iteration < iterations:
             scores = run.step()

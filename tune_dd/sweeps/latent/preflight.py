@@ -36,7 +36,7 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
     check_threads(config.settings.get("encoder_threads") or 1, "--encoder-threads")
     firsts: dict[tuple[str, str], LatentConfig] = {}
     for cell in config.cells:
-        parsed = LatentConfig.parse(config.trial_settings(cell, {"method": config.methods[0]}))
+        parsed = LatentConfig.parse(config.trial_settings(cell, config.example(cell)))
         firsts.setdefault((cell.dataset, cell.backbone), parsed)
     for parsed in firsts.values():
         check_test_place(parsed.data)

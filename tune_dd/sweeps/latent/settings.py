@@ -17,6 +17,7 @@ from trainables.latent.config import (
     DATASETS,
     LABEL_TRACKS,
     METHODS,
+    PROTOTYPE_METHODS,
     DataConfig,
     DistillConfig,
     EncoderConfig,
@@ -106,11 +107,17 @@ class LatentSweep(SweepConfig):
     prototypes: tuple[int, ...] = many((1, 10), "prototypes per class", int, at_least=1)
     budgets: tuple[int, ...] = many(
         (),
-        "real points kept per class, in rows of selection controls (default: as many as prototypes)",
+        "real points kept per class, by rl_selection and in rows of selection controls (default: as many as"
+        " prototypes)",
         int,
         at_least=1,
     )
-    methods: tuple[str, ...] = many(METHODS, "how prototypes are learned", str, choices=METHODS)
+    methods: tuple[str, ...] = many(
+        (),
+        "how prototypes are learned, or real points chosen (default: all that the label track has)",
+        str,
+        choices=METHODS,
+    )
     labels: str = option("hard", "the label track: fixed one-hot labels, or learned", choices=LABEL_TRACKS)
     cache: str | None = option(
         None, "folder of encoders and latents (default: the user's cache place)", metavar="DIR"
@@ -133,6 +140,8 @@ class LatentSweep(SweepConfig):
                     f"only {dataset} reads it",
                     f"add --datasets {dataset} or leave it out",
                 )
+        for method in self.tried_methods:
+            DistillConfig(method=method, labels=self.labels)
         if self.objective == "roundtrip_accuracy" and "features" in self.datasets:
             raise InputError(
                 "--objective is roundtrip_accuracy with --datasets features",
@@ -155,6 +164,11 @@ class LatentSweep(SweepConfig):
             for m in self.prototypes
         )
 
+    @property
+    def tried_methods(self) -> tuple[str, ...]:
+        """The methods given, otherwise all; real points have no learned labels."""
+        return self.methods or (METHODS if self.labels == "hard" else PROTOTYPE_METHODS)
+
     def _backbones(self, dataset: str) -> tuple[str, ...]:
         return self.backbones or (("identity",) if dataset == "features" else ("conv",))
 
@@ -167,7 +181,7 @@ class LatentSweep(SweepConfig):
         return self.objective
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
-        return {"method": self.methods[0]}
+        return {"method": self.tried_methods[0]}
 
     @property
     def cache_folder(self) -> Path:
@@ -180,8 +194,9 @@ class LatentSweep(SweepConfig):
         return LatentContext(
             objective=self.objective,
             fixed={name: value for name, value in self.settings.items() if name in distill},
-            methods=self.methods,
+            methods=self.tried_methods,
             has_decoder=cell.backbone != "identity",
+            budgets=self.budgets,
         )
 
     def trial_settings(self, cell: Cell, proposed: Mapping[str, Any]) -> dict[str, Any]:
