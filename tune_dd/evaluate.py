@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainables.latent.pixel_recipe import PIXEL_PASSES
 from tune_dd.flags import FlagParser, main_guard, parser
 
 if TYPE_CHECKING:
+    from tune_dd.evaluation.image_scores import ImageScoring
     from tune_dd.sweeps.latent.settings import LatentSweep
 
 _LEGEND = """\
@@ -17,6 +19,9 @@ without +- where every seed gives the same points. Differences in points, with t
 paired bootstrap over test items, encoders and their seeds. * chosen on validation: of the rows within
 one standard error (of an accuracy over that many items) of the best, the best by the other accuracy, round
 trip or probe."""
+_IMAGE_LEGEND = """\
+Scores of images, decoded or real: pixel, of a ConvNet and an MLP that were trained on them alone, a network
+for each seed; other encoder, of a probe trained on them as an encoder sees them that made none of them."""
 
 
 def build_parser() -> FlagParser:
@@ -36,6 +41,21 @@ def build_parser() -> FlagParser:
         default=1,
         at_least=1,
     )
+    made.add_flag(
+        "--cross-encoder-seed",
+        int,
+        "also train the probe on each row's images as an encoder of this seed sees them, which is trained "
+        "where it is not cached",
+        at_least=0,
+    )
+    made.add_flag("--pixel", bool, "also train networks on each row's images alone; takes long")
+    made.add_flag(
+        "--pixel-passes",
+        int,
+        "passes of these networks over a row's images",
+        default=PIXEL_PASSES,
+        at_least=1,
+    )
     made.add_flag("--test", bool, "read the test data after everything is frozen", default=True)
     made.add_flag(
         "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
@@ -50,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from trainables.errors import InputError
     from tune_dd.evaluation.cells import evaluate_cell
+    from tune_dd.evaluation.image_scores import ImageScoring
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import open_sweep, resume_command
@@ -57,6 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.sweeps.plurals import counted
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
+    if "pixel_passes" in flags.given and not flags["pixel"]:
+        raise InputError(
+            f"--pixel-passes is {flags['pixel_passes']} without --pixel",
+            "no networks are trained on images unless they are asked for",
+            "add --pixel or leave it out",
+        )
     folder, summary, config = open_sweep(flags["results"], flags["cache"])
     if not isinstance(config, LatentSweep):
         commands = config.open().next_commands(folder, summary)
@@ -66,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"use {next(iter(commands.values()), 'tune-dd validate')}",
         )
     check_writable("RESULTS", folder)
-    plans = _plans(summary, config, flags["top_k"])
+    scoring = ImageScoring(flags["pixel_passes"] if flags["pixel"] else None, flags["cross_encoder_seed"])
+    plans = _plans(summary, config, flags["top_k"], scoring)
     ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
     if summary["state"] != "finished":
         stands = (
@@ -95,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         )
         print("\n" + evaluation_table(cells[-1]), flush=True)
-    print(f"\n{_LEGEND}\n")
+    print(f"\n{_LEGEND}\n" + (f"{_IMAGE_LEGEND}\n" if scoring.wanted else ""))
     for cell in cells:
         print(chosen_sentence(cell))
     content = {"versions": versions(), "trials_ended": ended, "cells": cells}
@@ -109,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int) -> list[Any]:
+def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int, scoring: ImageScoring) -> list[Any]:
     """What to evaluate: the first ``top_k`` different configurations of each cell's ranking."""
     from trainables.latent.config import LatentConfig
     from tune_dd.evaluation.cells import Candidate, CellPlan
@@ -132,6 +160,7 @@ def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int) -> list[Any
                     budgets=config.budgets,
                     taken_seeds=config.seeds,
                     gpus_per_trial=config.gpus_per_trial,
+                    scoring=scoring,
                 )
             )
     if not plans:

@@ -27,7 +27,8 @@ def test_it_walks_as_torchs_does() -> None:
 
 def test_training_loads_no_compiler(tmp_path: Path) -> None:
     program = (
-        "import sys, torch; from trainables.latent.pixel_training import PixelRecipe, train_pixel_networks;"
+        "import sys, torch; from trainables.latent.pixel_recipe import PixelRecipe;"
+        "from trainables.latent.pixel_training import train_pixel_networks;"
         "train_pixel_networks(torch.rand(2, 1, 8, 8), torch.eye(2), PixelRecipe(1), 0);"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.cross_encoder import real_images
 from trainables.latent.pixel_networks import PIXEL_NETWORKS, build_pixel_network
+from trainables.latent.pixel_recipe import PixelRecipe, pixel_augmentation
 from trainables.latent.pixel_training import (
-    PixelRecipe,
     chance_pixel_scores,
-    pixel_augmentation,
     pixel_scores,
     predict_images,
     train_pixel_networks,

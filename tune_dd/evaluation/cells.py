@@ -14,24 +14,34 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
-from trainables.latent.compute import trial_device
-from trainables.latent.config import LatentConfig
+from trainables.latent.compute import choose_compute, trial_device
+from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.controls import FULL_DATA
 from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.pixel_recipe import PixelRecipe, pixel_augmentation
 from trainables.latent.test_access import open_test_latents
 from tune_dd.evaluation import test_scores
 from tune_dd.evaluation.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
-from tune_dd.evaluation.intervals import Estimate, Hits, estimate, paired_difference
+from tune_dd.evaluation.image_scores import ImageFreezer, ImageReadings, ImageScoring, Unseen
+from tune_dd.evaluation.scored import (
+    Scored,
+    by_class,
+    by_metric,
+    class_accuracies,
+    difference,
+    estimates,
+    mean_score,
+)
 from tune_dd.evaluation.test_scores import TestScores
+from tune_dd.runs.real_images import load_real_images
 
 ACCESS_LOG = "test_access.jsonl"
 OTHER_ACCURACY = {"probe_accuracy": "roundtrip_accuracy", "roundtrip_accuracy": "probe_accuracy"}
@@ -61,6 +71,10 @@ class CellPlan:
         budgets: real points per class of further selection controls.
         taken_seeds: seeds that the search used.
         gpus_per_trial: a trial's share, by which the device is chosen as in the search.
+        scoring: which scores of images are wanted beside the probe's.
+
+    Raises:
+        InputError: scores of images are wanted of features.
     """
 
     name: str
@@ -69,15 +83,26 @@ class CellPlan:
     budgets: tuple[int, ...]
     taken_seeds: tuple[int, ...]
     gpus_per_trial: float = 0.0
+    scoring: ImageScoring = field(default_factory=ImageScoring)
+
+    def __post_init__(self) -> None:
+        if self.candidates[0].config.encoder.backbone == "identity":
+            self.scoring.refuse_features(self.name)
 
 
 @dataclass(frozen=True)
 class OnEncoder:
-    """One encoder's part of a cell: its latents, and the frozen rows by name."""
+    """One encoder's part of a cell: its latents, and the frozen rows by name.
+
+    ``images`` holds readings of each row's images, where such scores are wanted, and ``unseen`` what they
+    are scored on here.
+    """
 
     data: LatentData
     encoder_config: LatentConfig
     rows: dict[str, Frozen]
+    images: dict[str, tuple[ImageReadings, ...]]
+    unseen: Unseen | None
 
 
 def evaluate_cell(
@@ -96,7 +121,8 @@ def evaluate_cell(
         validation and test estimates and, on test, the chosen row's paired differences.
 
     Raises:
-        InputError: several encoders are asked for where features take their place.
+        InputError: several encoders are asked for where features take their place, or the other encoder is
+            one that sets are made with.
     """
     base = plan.candidates[0].config
     if n_encoders > 1 and base.encoder.backbone == "identity":
@@ -108,12 +134,13 @@ def evaluate_cell(
     seeds = fresh_seeds(n_seeds, plan.taken_seeds)
     own = base.encoder.encoder_seed
     encoder_seeds = [own, *fresh_seeds(n_encoders - 1, (own,))]
+    plan.scoring.refuse_own_encoder(encoder_seeds, plan.name)
     parts = [_freeze(plan, seed, seeds, cache, report) for seed in encoder_seeds]
     validation = {name: _on_selection(parts, name) for name in parts[0].rows}
     learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
     chosen = choose(
-        {name: _mean(validation[name], plan.objective) for name in learned},
-        {name: _mean(validation[name], OTHER_ACCURACY[plan.objective]) for name in learned},
+        {name: mean_score(validation[name], plan.objective) for name in learned},
+        {name: mean_score(validation[name], OTHER_ACCURACY[plan.objective]) for name in learned},
         len(parts[0].data.selection_y),
     )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
@@ -125,11 +152,11 @@ def evaluate_cell(
             "config": row.config,
             "size_bytes": row.size_bytes,
             "optimise_cpu_s": float(np.median(row.cpu_s)) if row.cpu_s else None,
-            "validation": _estimates(validation[name]),
-            "test": _estimates(test[name]) if test else None,
-            "validation_per_class": _by_class(validation[name], parts[0].data.class_names),
-            "test_per_class": _by_class(test[name], parts[0].data.class_names) if test else None,
-            "chosen_minus_this_on_test": _difference(test[chosen], test[name])
+            "validation": estimates(validation[name]),
+            "test": estimates(test[name]) if test else None,
+            "validation_per_class": by_class(validation[name], parts[0].data.class_names),
+            "test_per_class": by_class(test[name], parts[0].data.class_names) if test else None,
+            "chosen_minus_this_on_test": difference(test[chosen], test[name])
             if test and name != chosen
             else None,
         }
@@ -144,15 +171,6 @@ def evaluate_cell(
         "test_items": test[chosen].hits[0].shape[1] if test else None,
         "rows": rows,
     }
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores, hits and accuracies by class of one row, a list entry per encoder."""
-
-    scores: list[list[dict[str, float]]]
-    hits: list[Hits]
-    per_class: list[list[float | None]]
 
 
 def choose(objective: Mapping[str, float], other: Mapping[str, float], items: int) -> str:
@@ -182,30 +200,58 @@ def _freeze(
     distill = base.distill
     for row in freeze_controls(data, distill.m_per_class, distill.labels, seeds, plan.budgets, report):
         rows[row.name] = row
-    return OnEncoder(data, dataclasses.replace(base, encoder=encoder), rows)
+    config = dataclasses.replace(base, encoder=encoder)
+    if not plan.scoring.wanted:
+        return OnEncoder(data, config, rows, dict.fromkeys(rows, ()), None)
+    freezer = _image_freezer(plan, config, data, seeds, cache, report)
+    return OnEncoder(data, config, rows, freezer.freeze(rows, report), freezer.unseen())
+
+
+def _image_freezer(
+    plan: CellPlan, config: LatentConfig, data: LatentData, seeds: Sequence[int], cache: Path, report: Report
+) -> ImageFreezer:
+    real = load_real_images(config.data, cache, report)
+    device = trial_device(config.encoder.device, plan.gpus_per_trial)
+    other = _other_encoder(plan, config)
+    recipe = None
+    if plan.scoring.pixel_passes is not None:
+        recipe = PixelRecipe(plan.scoring.pixel_passes, pixel_augmentation(config.data, config.encoder))
+    height, width = real.items.shape[1:3]
+    return ImageFreezer(
+        data,
+        real,
+        None if other is None else prepare_latents(config.data, other, cache, report, codec_device=device),
+        recipe,
+        seeds,
+        choose_compute(dataclasses.replace(config.encoder, device=device), height * width).device,
+    )
+
+
+def _other_encoder(plan: CellPlan, config: LatentConfig) -> EncoderConfig | None:
+    """The same settings from the seed that distillation never saw, where it is wanted."""
+    seed = plan.scoring.cross_encoder_seed
+    return None if seed is None else dataclasses.replace(config.encoder, encoder_seed=seed)
 
 
 def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:
-    found = Scored([], [], [])
+    found = Scored([], [], [], [])
     for part in parts:
         x, y, row = part.data.selection_x, part.data.selection_y, part.rows[name]
         full = part.rows[FULL_DATA].hits(x, y).mean()
         found.scores.append(row.scores(x, y, float(full)))
         found.hits.append(row.hits(x, y))
         found.per_class.append(class_accuracies(found.hits[-1], y.numpy(), row.classes))
+        readings = part.images[name]
+        read = [one.read(part.unseen)[0] for one in readings] if part.unseen is not None else []
+        found.image_scores.append(by_metric(read))
     return found
-
-
-def class_accuracies(hits: Hits, y: NDArray[np.int64], classes: int) -> list[float | None]:
-    """Mean over runs of (runs, items) hits by class of (items,) labels; ``None`` where there is no item."""
-    return [float(hits[:, y == c].mean()) if (y == c).any() else None for c in range(classes)]
 
 
 def _on_test(
     plan: CellPlan, parts: Sequence[OnEncoder], results: Path, cache: Path, report: Report
 ) -> dict[str, Scored]:
     """Test scores of every row; opens test only for an encoder with rows that were never on it."""
-    found = {name: Scored([], [], []) for name in parts[0].rows}
+    found = {name: Scored([], [], [], []) for name in parts[0].rows}
     for part in parts:
         known = {name: test_scores.stored(results, row.identity) for name, row in part.rows.items()}
         missing = [name for name, scores in known.items() if scores is None]
@@ -216,7 +262,35 @@ def _on_test(
             found[name].scores.append(scores.scores)
             found[name].hits.append(scores.hits)
             found[name].per_class.append(scores.per_class)
+        for name, read in _image_scores_on_test(plan, part, results, cache, report).items():
+            found[name].image_scores.append(by_metric(read))
     return found
+
+
+def _image_scores_on_test(
+    plan: CellPlan, part: OnEncoder, results: Path, cache: Path, report: Report
+) -> dict[str, list[list[dict[str, float]]]]:
+    """Scores of every reading of each row's images, through the same door: once for each identity."""
+    every = [(name, one) for name, readings in part.images.items() for one in readings]
+    known = {one.identity: test_scores.stored(results, one.identity) for _, one in every}
+    missing = [(name, one) for name, one in every if known[one.identity] is None]
+    if missing:
+        config = part.encoder_config
+        other = _other_encoder(plan, config)
+        reason = f"evaluate {plan.name}, images: {', '.join(f'{n} = {one.identity}' for n, one in missing)}"
+        test = open_test_latents(
+            config.data, other or config.encoder, cache, report, log=results / ACCESS_LOG, reason=reason
+        )
+        unseen = Unseen(test.items, test.y, None if other is None else test.x)
+        for name, one in missing:
+            scores, hits = one.read(unseen)
+            per_class = class_accuracies(hits, test.y.numpy(), part.rows[name].classes)
+            known[one.identity] = read = TestScores(scores, hits, per_class)
+            test_scores.store(results, one.identity, f"{name}, images", read)
+    return {
+        name: [found.scores for one in readings if (found := known[one.identity]) is not None]
+        for name, readings in part.images.items()
+    }
 
 
 def _read_test(
@@ -236,39 +310,3 @@ def _read_test(
         read[name] = TestScores(scores, hits, class_accuracies(hits, test.y.numpy(), row.classes))
         test_scores.store(results, row.identity, name, read[name])
     return read
-
-
-def _by_class(scored: Scored, names: Sequence[str]) -> dict[str, float | None]:
-    """Accuracy of the probe by class, mean over encoders."""
-    columns = zip(*scored.per_class, strict=True)
-    means = [None if None in column else float(np.mean(column)) for column in columns]
-    return dict(zip(names, means, strict=True))
-
-
-def _estimates(scored: Scored) -> dict[str, dict[str, Any]]:
-    """Per metric: mean, standard deviation, 95% interval and the values."""
-    metrics = scored.scores[0][0]
-    return {metric: _plain(_estimate(scored, metric)) for metric in metrics}
-
-
-def _estimate(scored: Scored, metric: str) -> Estimate:
-    """Over seeds; with several encoders over their means, since runs on one encoder are not independent."""
-    per_encoder = [[run[metric] for run in runs] for runs in scored.scores]
-    if len(per_encoder) == 1:
-        return estimate(per_encoder[0])
-    return estimate([float(np.mean(values)) for values in per_encoder])
-
-
-def _mean(scored: Scored, metric: str) -> float:
-    """What rows are compared by; 0 where it is measured for none of them, as the round trip of features."""
-    return _estimate(scored, metric).mean if metric in scored.scores[0][0] else 0.0
-
-
-def _plain(found: Estimate) -> dict[str, Any]:
-    """JSON has no NaN: a single value's missing interval is ``None``."""
-    return {key: None if value != value else value for key, value in dataclasses.asdict(found).items()}
-
-
-def _difference(chosen: Scored, other: Scored) -> dict[str, Any]:
-    found = paired_difference(chosen.hits, other.hits)
-    return {**dataclasses.asdict(found), "verdict": found.verdict}

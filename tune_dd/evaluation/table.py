@@ -10,13 +10,20 @@ from tune_dd.evaluation.intervals import Difference, Estimate
 from tune_dd.runs.score_table import aligned
 
 HEADINGS = ("", "validation", "test", "round trip (test)", "chosen minus this (test)", "CPU s", "kB")
+IMAGE_HEADINGS = {
+    "pixel_accuracy": "pixel",
+    "pixel_accuracy_mlp": "pixel, MLP",
+    "cross_encoder_accuracy": "other encoder",
+}
+"""Columns of scores of images, where any row has them."""
 
 
 def evaluation_table(cell: Mapping[str, Any]) -> str:
     """Learned rows above, controls below a line; the chosen row is marked with an asterisk.
 
     Accuracies are percentages of the probe (and of the round trip), with the half-width of the 95%
-    interval over seeds; differences are points with the paired bootstrap's interval.
+    interval over seeds; differences are points with the paired bootstrap's interval. Scores of images stand
+    in the last columns where they were taken: those on test where it was read.
 
     Args:
         cell: what :func:`tune_dd.evaluation.cells.evaluate_cell` returns.
@@ -24,9 +31,19 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
     seeds, encoders = len(cell["seeds"]), len(cell["encoder_seeds"])
     items = f"test: {cell['test_items']} items" if cell["test_items"] else "test: not read"
     heading = f"{cell['cell']}: {seeds} fresh seeds, {encoders} encoder{'s' * (encoders > 1)}, {items}"
-    learned = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "learned"]
-    controls = [_line(row, cell["chosen"]) for row in cell["rows"] if row["kind"] == "control"]
-    text = aligned([list(HEADINGS), *learned, *controls])
+    part = "test" if cell["test_items"] else "validation"
+    images = [name for name in IMAGE_HEADINGS if any(name in row["validation"] for row in cell["rows"])]
+    lines = {
+        kind: [
+            _line(row, cell["chosen"]) + [_percent(row[part], name) for name in images]
+            for row in cell["rows"]
+            if row["kind"] == kind
+        ]
+        for kind in ("learned", "control")
+    }
+    learned, controls = lines["learned"], lines["control"]
+    headings = [*HEADINGS, *(f"{IMAGE_HEADINGS[name]} ({part})" for name in images)]
+    text = aligned([headings, *learned, *controls])
     rule = "-" * max(map(len, text))
     return "\n".join([heading, text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]])
 
