@@ -26,10 +26,10 @@ from trainables.latent.controls import control_sets
 from trainables.latent.cross_encoder import decoded_images, fit_cross_probe, real_images
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.methods import start_run
 from trainables.latent.pixel_recipe import PIXEL_PASSES, PixelRecipe, pixel_augmentation
 from trainables.latent.pixel_training import pixel_scores, predict_images, train_pixel_networks
 from trainables.latent.probe import LinearClassifier, accuracy, fit_probe
-from trainables.latent.run import DistillationRun
 from tune_dd.flags import add_config, main_guard, parser
 from tune_dd.runs.folder import versions, write_json
 from tune_dd.runs.real_images import RealImages, load_real_images
@@ -86,7 +86,7 @@ def _sets(data: LatentData, m: int, seed: int) -> Iterator[tuple[str, DistilledS
         if name in CONTROLS:
             yield name, distilled
     for weight in (0.0, 0.5):
-        run = DistillationRun(DistillConfig(m_per_class=m, seed=seed, roundtrip_weight=weight), data)
+        run = start_run(DistillConfig(m_per_class=m, seed=seed, roundtrip_weight=weight), data)
         while not run.done:
             run.step()
         yield "implicit" + (f", cycle term {weight}" if weight else ""), run.distilled()
