@@ -64,7 +64,8 @@ def draw_classes(
     names = [_short(name) for name in class_names]
 
     label_inches = 0.35 + 0.085 * max(map(len, names))
-    width = max(blocks * (label_inches + columns * _CELL_INCHES) + 0.2, 0.105 * len(title) + 0.5)
+    words = max(0.105 * len(title), 0.075 * len(subtitle)) + 0.5
+    width = max(blocks * (label_inches + columns * _CELL_INCHES) + 0.2, words)
     aspect = pixels.shape[1] / pixels.shape[2]
     head_inches = 0.75
     height = head_inches + per_block * _CELL_INCHES * aspect + 0.35
@@ -120,6 +121,7 @@ def draw_map(
     class_names: Sequence[str],
     title: str,
     *,
+    noun: str = "prototype",
     seed: int = 0,
 ) -> None:
     """Write a t-SNE of latents with the prototypes on top, coloured by class.
@@ -133,6 +135,7 @@ def draw_map(
         prototypes: (k, d), and their classes (k,).
         class_names: names by class index.
         title: what stands above.
+        noun: what the legend calls them.
         seed: of t-SNE.
 
     Paper: van der Maaten & Hinton, "Visualizing data using t-SNE", JMLR 2008.
@@ -169,7 +172,7 @@ def draw_map(
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("0.8")
-    marks = [_mark("o", "0.6", "training latent"), _mark("*", "white", "prototype")]
+    marks = [_mark("o", "0.6", "training latent"), _mark("*", "white", noun)]
     if len(class_names) <= MOST_COLOURS:
         marks = [_mark("o", colours[i], _short(name)) for i, name in enumerate(shown)] + marks
     else:

@@ -83,7 +83,7 @@ def _draw_method(
     x, labels = scored.distilled.x, scored.distilled.y.numpy()
     accuracy = f"probe {100 * scored.scores['probe_accuracy']:.1f}% on validation"
     what = f"{config.data.dataset}, {config.encoder.backbone} encoder"
-    noun = "prototypes" if scored.distilled.indices is None else "points"
+    noun = "prototype" if scored.distilled.indices is None else "chosen point"
     if scored.scores["diverged"]:
         report(f"{method} diverged: no pictures of its prototypes")
         return
@@ -92,7 +92,7 @@ def _draw_method(
     else:
         with torch.no_grad():
             images = data.codec.decode(x).permute(0, 2, 3, 1).numpy()  # (n, C, H, W) -> (n, H, W, C)
-        title = f"{method} {noun}, decoded"
+        title = f"{method}: {noun}s, decoded"
         draw_classes(
             place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
         )
@@ -104,7 +104,8 @@ def _draw_method(
         x.numpy(),
         labels,
         data.class_names,
-        f"{what}: {method} {noun}, {accuracy}",
+        f"{what}, {method}: {accuracy}",
+        noun=noun,
     )
 
 
@@ -127,10 +128,8 @@ def _draw_selection(
     what = [config.data.dataset, f"probe {100 * scored.scores['probe_accuracy']:.1f}% on validation"]
     if scored.state is not None:
         start = set(scored.state["start"].tolist())
-        what.append(
-            f"{sum(row not in start for row in indices.tolist())} of {len(indices)} are not those of"
-            f" the start, {config.distill.sel_init}"
-        )
+        others = sum(row not in start for row in indices.tolist())
+        what.append(f"{others} of {len(indices)} were not in the start, {config.distill.sel_init}")
     draw_classes(
         path,
         real.at(indices),

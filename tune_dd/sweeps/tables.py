@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any, TextIO
@@ -72,11 +72,28 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
             print(f"  {line}", file=stream)
         if not entry["ranking"]:
             print("  no trial has ended with a score", file=stream)
+    _print_spent(kind, summary["trials"], stream)
     failed = [trial for trial in summary["trials"] if trial["status"] == "failed"]
     for trial in failed[:SHOWN_PER_CELL]:
         print(f"\ntrial {trial['trial_id']} failed: {trial['reason']}", file=stream)
     if len(failed) > SHOWN_PER_CELL:
         print(f"... and {len(failed) - SHOWN_PER_CELL} more failed; see the summary", file=stream)
+
+
+def _print_spent(kind: Kind[Any], trials: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
+    """What each method had of the machine: a slow one may look bad for having been stopped too soon."""
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in trials:
+        by_name.setdefault(kind.trial_name(trial["config"]), []).append(trial)
+    if len(by_name) < 2:
+        return
+    rows = [[kind.columns(kind.config.cells[0])[0], "trials", "complete", "stopped early", "CPU s"]]
+    for name, own in by_name.items():
+        ends = [str(sum(trial["status"] == end for trial in own)) for end in ("completed", "stopped_early")]
+        rows.append([name, str(len(own)), *ends, f"{sum(trial['cpu_s'] or 0.0 for trial in own):.1f}"])
+    print("\nwhat was spent", file=stream)
+    for line in aligned(rows, left=(0,)):
+        print(f"  {line}", file=stream)
 
 
 def _print_next(outcome: SweepOutcome) -> None:

@@ -45,7 +45,12 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
     for dataset in config.datasets:
         parsed = next(parsed for (name, _), parsed in firsts.items() if name == dataset)
         smallest = _smallest_class(parsed, cache, report, fetch)
-        for flag, numbers in (("--prototypes", config.prototypes), ("--budgets", config.budgets)):
+        fixed = config.settings.get("sel_budget_per_class")
+        for flag, numbers in (
+            ("--prototypes", config.prototypes),
+            ("--budgets", config.budgets),
+            ("--sel-budget-per-class", () if fixed is None else (fixed,)),
+        ):
             if smallest is not None and numbers and max(numbers) > smallest:
                 raise InputError(
                     f"{flag} is {max(numbers)}",
