@@ -31,6 +31,7 @@ SELECTION = "rl_selection"
 METHODS = (*LEARNING_RATES, SELECTION)
 POLICY_LEARNING_RATES = (0.02, 0.5)
 POLICY_ENTROPIES = (1e-4, 1e-1)
+LOSS_WEIGHTS = (0.02, 10.0)
 EPISODES = (4, 8, 16)
 SELECTION_STARTS = ("herding", "kmeans_medoids")
 SELECTION_POLICIES = ("sequential", "one_shot")
@@ -92,7 +93,11 @@ def _selection(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     }
     if context.budgets:
         choices["sel_budget_per_class"] = context.budgets
-    rates = {"sel_lr": POLICY_LEARNING_RATES, "sel_entropy": POLICY_ENTROPIES}
+    rates = {
+        "sel_lr": POLICY_LEARNING_RATES,
+        "sel_entropy": POLICY_ENTROPIES,
+        "sel_loss_weight": LOSS_WEIGHTS,
+    }
     return {
         **{
             setting: trial.suggest_categorical(f"{SELECTION}.{setting}", values)
@@ -156,6 +161,7 @@ def _good_selection(context: LatentContext) -> dict[str, Any]:
         "sel_episodes": 8,
         "sel_lr": 0.1,
         "sel_entropy": 1e-3,
+        "sel_loss_weight": 0.05,
     }
     if context.budgets:
         point["sel_budget_per_class"] = max(context.budgets)

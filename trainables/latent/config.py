@@ -209,6 +209,12 @@ class DistillConfig:
     sel_evaluations: int = option(
         512, "reward evaluations of one rl_selection: subsets that a probe is trained on", at_least=1
     )
+    sel_loss_weight: float = option(
+        0.05,
+        "weight, in rl_selection's reward, of the probe's loss on training latents beside its accuracy on the"
+        " reward half",
+        at_least=0.0,
+    )
     sel_episodes: int = option(8, "subsets drawn for one update of rl_selection's policy", at_least=1)
     sel_lr: float = option(
         0.1,

@@ -1,8 +1,9 @@
-"""What a policy has to beat: searches without learning that may ask for as many rewards as it did."""
+"""What a policy has to beat: searches without learning, by the same reward, asked for as often."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -26,12 +27,12 @@ def best_of_n(config: DistillConfig, data: LatentData, reward: SubsetReward) -> 
     """The best of ``sel_evaluations`` random subsets."""
     randomness = generator(config.seed, "best of n")
     rows = class_rows(data.train_y, len(data.class_names), reward.budget)
-    best, most = torch.empty(0, dtype=torch.int64), -1.0
+    best, most = torch.empty(0, dtype=torch.int64), -math.inf
     while (left := config.sel_evaluations - reward.evaluations) > 0:
         drawn = torch.stack([_random_subset(rows, reward.budget, randomness) for _ in range(_TOGETHER)])
-        rewards = reward(drawn[:left])
-        if float(rewards.max()) > most:
-            best, most = drawn[int(rewards.argmax())], float(rewards.max())
+        scores = reward.judge(drawn[:left]).scores
+        if float(scores.max()) > most:
+            best, most = drawn[int(scores.argmax())], float(scores.max())
     return best
 
 
@@ -43,7 +44,7 @@ def swap_search(config: DistillConfig, data: LatentData, reward: SubsetReward) -
     current = choose_points(
         config.sel_init, data.train_x, data.train_y, classes, reward.budget, config.seed
     )  # (C * m,)
-    worth = float(reward(current[None]))
+    worth = float(reward.judge(current[None]).scores)
     while reward.evaluations < config.sel_evaluations:
         slot = int(torch.randint(len(current), (), generator=randomness))
         others = rows[slot // reward.budget]
@@ -53,7 +54,7 @@ def swap_search(config: DistillConfig, data: LatentData, reward: SubsetReward) -
             continue
         changed = current.clone()
         changed[slot] = others[int(torch.randint(len(others), (), generator=randomness))]
-        found = float(reward(changed[None]))
+        found = float(reward.judge(changed[None]).scores)
         if found >= worth:
             current, worth = changed, found
     return current
@@ -106,7 +107,8 @@ CONTROLS: dict[str, Control] = {
     "greedy_forward": greedy_forward,
     "untrained_policy": untrained_policy,
 }
-"""By name; each takes a selection's configuration, the data, and a reward that counts its evaluations."""
+"""By name; each takes a selection's configuration, the data, and a reward that counts its evaluations, which
+should have the configuration's ``sel_loss_weight``."""
 
 
 def _random_subset(rows: list[Tensor], budget: int, randomness: torch.Generator) -> Tensor:

@@ -39,7 +39,7 @@ class SelectionRun(Run):
             config.sel_init, data.train_x, data.train_y, classes, budget, config.seed
         )  # (C * m,)
         self.start = self.subset
-        self.reward = SubsetReward(data, budget)
+        self.reward = SubsetReward(data, budget, config.sel_loss_weight)
         self.candidates = Candidates(data, budget, config.seed)
         self.policy = POLICIES[config.sel_policy](
             self.candidates, len(self.subset), config.sel_lr, config.sel_entropy
