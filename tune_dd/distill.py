@@ -134,6 +134,8 @@ def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
     parts = ["+".join(methods), f"m{distill.m_per_class}"]
     if distill.labels != "hard":
         parts.insert(1, distill.labels)
+    if distill.sel_budget_per_class and set(methods) - set(PROTOTYPE_METHODS):
+        parts.append(f"b{distill.sel_budget_per_class}")
     if distill.roundtrip_weight > 0:
         parts.append(f"rt{distill.roundtrip_weight:g}")
     return "-".join([*parts, f"s{distill.seed}"])

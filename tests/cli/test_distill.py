@@ -13,6 +13,7 @@ import torch
 
 from tests.cli import broken_data
 from tests.conftest import Command, interrupted_at
+from trainables.errors import InputError
 from trainables.latent.artifacts import load_artifacts
 from trainables.latent.config import LatentConfig
 from tune_dd import cli, search
@@ -76,6 +77,28 @@ def test_a_run_leaves_summary_artefacts_and_pictures(
     assert artifacts.sets["herding@3"].indices is not None
     assert artifacts.prototype_state["implicit"]["steps"] == 4
     assert summary["artifact_schema_version"] == 1
+
+
+def test_chosen_points_come_with_their_images_and_their_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "--methods rl_selection implicit --sel-budget-per-class 3 --sel-evaluations 20"
+    assert cli.main(["distill", *TINY, *words.split()]) == 0
+    out = capsys.readouterr().out
+    assert "3 real points per class, sequential policy, 20 reward evaluations from herding" in out
+    assert "reward evaluation 20  loss" in out
+    run = tmp_path / "results" / "runs" / "digits" / "conv" / "rl_selection+implicit-m2-b3-s0"
+    pictures = {path.name for path in run.glob("*.png")}
+    assert {"selection.png", "selection_rl_selection.png", "tsne_rl_selection.png"} < pictures
+    scores = summary_of(run)["scores"]["rl_selection"]
+    assert scores["reward_evaluations"] == 20
+    assert scores["reward_accuracy"] >= scores["reward_of_start"]
+    artifacts = load_artifacts(run / "distillation_artifacts.pt")
+    chosen, state = artifacts.sets["rl_selection"], artifacts.prototype_state["rl_selection"]
+    assert chosen.indices is not None
+    assert chosen.indices.shape == (30,)
+    assert state["policy_parameters"]["distance"] == pytest.approx(scores["policy_distance"])
 
 
 def test_features_have_no_decoder_and_no_pictures_of_images(
@@ -152,6 +175,17 @@ def test_the_encoder_takes_the_seed_unless_it_has_its_own() -> None:
 )
 def test_runs_that_differ_get_different_names(words: str, name: str) -> None:
     assert default_run_name(config_of(*words.split()), ["implicit"]) == name
+
+
+def test_the_budget_is_in_the_name_where_points_are_chosen() -> None:
+    config = config_of("--sel-budget-per-class", "5")
+    assert default_run_name(config, ["implicit"]) == "implicit-m10-s0"
+    assert default_run_name(config, ["rl_selection"]) == "rl_selection-m10-b5-s0"
+
+
+def test_labels_of_real_points_are_refused_before_anything_runs() -> None:
+    with pytest.raises(InputError, match="real points keep the labels"):
+        parse_config(build_parser().parse(["--labels", "soft"]), ["implicit", "rl_selection"])
 
 
 def test_what_runs_is_told_with_every_setting_that_was_changed() -> None:

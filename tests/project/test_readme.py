@@ -22,8 +22,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 README = blocks(PAGES[0].read_text())
 # Appended to each command: the last value of a flag counts.
 TINY = {
-    "search": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --prototypes 1 --num-trials 2",
-    "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4",
+    "search": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --prototypes 1"
+    " --num-trials 2",
+    "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12",
     "evaluate": "--top-k 1 --fresh-seeds 2",
     "reproduce": "",
     "validate": "--learners 4 --episodes 1",
