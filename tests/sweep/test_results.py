@@ -66,6 +66,24 @@ def test_trials_on_features_are_ranked_without_a_round_trip() -> None:
     assert [record.trial_id for record in ranking(records, CELL, CONFIG)] == ["1", "0"]
 
 
+def test_what_each_method_had_of_the_machine_is_told(tmp_path: Path) -> None:
+    records = {
+        number: trial(number, status, 0.5)
+        for number, status in (("0", "completed"), ("1", "stopped_early"), ("2", "completed"), ("3", None))
+    }
+    for number, (method, cpu_s) in enumerate([("implicit", 1.25), ("rl_selection", 8.0)] * 2):
+        records[str(number)].settings["method"] = method
+        records[str(number)].reports[1]["cpu_s"] = cpu_s + number
+    screen = io.StringIO()
+    print_summary(CONFIG.open(), summary_of(tmp_path, records), screen)
+    _, spent = screen.getvalue().split("what was spent\n")
+    assert [line.split() for line in spent.splitlines()] == [
+        ["method", "trials", "complete", "stopped", "early", "CPU", "s"],
+        ["implicit", "2", "2", "0", "4.5"],
+        ["rl_selection", "2", "0", "1", "20.0"],
+    ]
+
+
 def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, {"0": trial("0", None, 0.5)})
     assert "no trial that ended with a score (1 unfinished one has scores so far)" in str(
