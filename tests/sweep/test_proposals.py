@@ -37,7 +37,8 @@ def ended_in(config: LatentSweep, cell: LatentCell, params: dict[str, Any], *mor
 def worth(params: dict[str, Any]) -> float:
     """One method and a high learning rate are better."""
     method = params["method"]
-    return (method == "kernel_ridge") * 0.5 + params[f"{method}.lr"]
+    rate = f"{method}.sel_lr" if method == "rl_selection" else f"{method}.lr"
+    return (method == "kernel_ridge") * 0.5 + params[rate]
 
 
 def run(proposals: Proposals, numbers: range) -> list[TrialRecord]:

@@ -17,7 +17,7 @@ import torch
 from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from trainables.latent.compute import trial_device
-from trainables.latent.config import LatentConfig
+from trainables.latent.config import PROTOTYPE_METHODS, LatentConfig
 from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
 from trainables.latent.methods import start_run
@@ -38,6 +38,8 @@ SPLITS_FOLDER = "splits"
 # a few times; the estimate says so.
 TRIAL_S = {"digits": 1.0, "features": 2.0}
 OTHER_TRIAL_S = 4.0
+# Of a selection, each subset that a probe is trained on: 13 to 25 ms at 2 and 5 points of 10 classes.
+EVALUATION_S = 0.02
 _ACCURACIES = {
     "probe_accuracy": "probe",
     "roundtrip_accuracy": "round trip",
@@ -205,7 +207,10 @@ class LatentKind(Kind[LatentSweep]):
         return lines
 
     def trial_s(self, settings: Mapping[str, Any]) -> float:
-        return TRIAL_S.get(settings["dataset"], OTHER_TRIAL_S)
+        selecting = settings["method"] not in PROTOTYPE_METHODS
+        return TRIAL_S.get(settings["dataset"], OTHER_TRIAL_S) + (
+            EVALUATION_S * settings["sel_evaluations"] if selecting else 0.0
+        )
 
 
 def _latent(cell: Cell) -> LatentCell:
