@@ -30,9 +30,9 @@ from trainables.latent.methods import start_run
 from trainables.latent.pixel_recipe import PIXEL_PASSES, PixelRecipe, pixel_augmentation
 from trainables.latent.pixel_training import pixel_scores, predict_images, train_pixel_networks
 from trainables.latent.probe import LinearClassifier, accuracy, fit_probe
+from trainables.latent.real_images import RealImages, load_real_images
 from tune_dd.flags import add_config, main_guard, parser
 from tune_dd.runs.folder import versions, write_json
-from tune_dd.runs.real_images import RealImages, load_real_images
 from tune_dd.runs.score_table import aligned
 
 CONTROLS = ("random", "herding", "kmeans_centroids", "closed_form")

@@ -16,6 +16,8 @@ from ray import tune
 from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifacts, save_artifacts
 from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.image_scorer import open_image_scorer
+from trainables.latent.image_scoring import ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.methods import start_run
 
@@ -27,7 +29,8 @@ class LatentDistillation(tune.Trainable):
     """Runs one :class:`~trainables.latent.run.Run`; a ``training_iteration`` is a block of steps.
 
     The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
-    absolute path of the folder with encoders and latents. The encoder should be in the cache already.
+    absolute path of the folder with encoders and latents. The encoder should be in the cache already, and so
+    should the other one whose probe the settings may ask for.
 
     A result holds the run's scores (finite floats), ``cpu_s`` (process CPU seconds of this trial, setting up
     included, over all its workers), ``busy_s`` (seconds the worker spent on it since the last result)
@@ -36,7 +39,7 @@ class LatentDistillation(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.opened_with: tuple[DataConfig, EncoderConfig] | None = None
+        self.opened_with: tuple[DataConfig, EncoderConfig, ImageScoring] | None = None
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -56,11 +59,13 @@ class LatentDistillation(tune.Trainable):
         torch.set_num_threads(self._settings.distill.threads)
         encoder = self._settings.encoder
         encoder = dataclasses.replace(encoder, device=trial_device(encoder.device, self._gpu_share()))
-        wanted = (self._settings.data, encoder)
+        wanted = (self._settings.data, encoder, self._settings.scoring)
         if wanted != self.opened_with:
-            self._data: LatentData = prepare_latents(*wanted, Path(config[CACHE]), _quiet)
+            cache = Path(config[CACHE])
+            self._data: LatentData = prepare_latents(self._settings.data, encoder, cache, _quiet)
+            self._images = open_image_scorer(self._settings, self._data, cache, _quiet, encoder.device)
             self.opened_with = wanted
-        self._distillation = start_run(self._settings.distill, self._data)
+        self._distillation = start_run(self._settings.distill, self._data, self._images)
         self._scores: dict[str, float] = {}
 
     def _gpu_share(self) -> float:

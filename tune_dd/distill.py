@@ -84,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from trainables.latent.cache import default_cache
     from trainables.latent.latents import prepare_latents
+    from trainables.latent.real_images import load_real_images
     from tune_dd.runs.outputs import write_run
-    from tune_dd.runs.real_images import load_real_images
     from tune_dd.runs.scored_sets import learn_set, score_controls
     from tune_dd.sweeps.latent.preflight import check_test_place
 

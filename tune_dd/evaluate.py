@@ -10,7 +10,8 @@ from trainables.latent.pixel_recipe import PIXEL_PASSES
 from tune_dd.flags import FlagParser, main_guard, parser
 
 if TYPE_CHECKING:
-    from tune_dd.evaluation.image_scores import ImageScoring
+    from trainables.latent.image_scoring import ImageScoring
+    from tune_dd.flags import Flags
     from tune_dd.sweeps.latent.settings import LatentSweep
 
 _LEGEND = """\
@@ -45,15 +46,19 @@ def build_parser() -> FlagParser:
         "--cross-encoder-seed",
         int,
         "also train the probe on each row's images as an encoder of this seed sees them, which is trained "
-        "where it is not cached",
+        "where it is not cached (default: the one that the sweep's objective asked, if it did)",
         at_least=0,
     )
-    made.add_flag("--pixel", bool, "also train networks on each row's images alone; takes long")
+    made.add_flag(
+        "--pixel",
+        bool,
+        "also train networks on each row's images alone; takes long, and happens by itself where the sweep's "
+        "objective was one",
+    )
     made.add_flag(
         "--pixel-passes",
         int,
-        "passes of these networks over a row's images",
-        default=PIXEL_PASSES,
+        f"passes of these networks over a row's images (default: the sweep's, otherwise {PIXEL_PASSES})",
         at_least=1,
     )
     made.add_flag("--test", bool, "read the test data after everything is frozen", default=True)
@@ -70,7 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from trainables.errors import InputError
     from tune_dd.evaluation.cells import evaluate_cell
-    from tune_dd.evaluation.image_scores import ImageScoring
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import open_sweep, resume_command
@@ -78,12 +82,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.sweeps.plurals import counted
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
 
-    if "pixel_passes" in flags.given and not flags["pixel"]:
-        raise InputError(
-            f"--pixel-passes is {flags['pixel_passes']} without --pixel",
-            "no networks are trained on images unless they are asked for",
-            "add --pixel or leave it out",
-        )
     folder, summary, config = open_sweep(flags["results"], flags["cache"])
     if not isinstance(config, LatentSweep):
         commands = config.open().next_commands(folder, summary)
@@ -93,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"use {next(iter(commands.values()), 'tune-dd validate')}",
         )
     check_writable("RESULTS", folder)
-    scoring = ImageScoring(flags["pixel_passes"] if flags["pixel"] else None, flags["cross_encoder_seed"])
+    scoring = _scoring(flags, config)
     plans = _plans(summary, config, flags["top_k"], scoring)
     ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
     if summary["state"] != "finished":
@@ -135,6 +133,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"\nwritten to {folder / EVALUATION_FILE}; {read}")
     return 0
+
+
+def _scoring(flags: Flags, config: LatentSweep) -> ImageScoring:
+    """The scores of images that are asked for; what the sweep maximised is, unless a flag says otherwise.
+
+    Raises:
+        InputError: passes are given for networks that nobody asks for.
+    """
+    from trainables.errors import InputError
+    from trainables.latent.image_scoring import ImageScoring
+
+    own, given = config.scoring, flags["pixel_passes"]
+    seed = own.cross_encoder_seed if flags["cross_encoder_seed"] is None else flags["cross_encoder_seed"]
+    if flags["pixel"] or own.pixel_passes is not None:
+        return ImageScoring(given or own.pixel_passes or PIXEL_PASSES, seed)
+    if given is not None:
+        raise InputError(
+            f"--pixel-passes is {given} without --pixel",
+            "no networks are trained on images unless they are asked for",
+            "add --pixel or leave it out",
+        )
+    return ImageScoring(cross_encoder_seed=seed)
 
 
 def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int, scoring: ImageScoring) -> list[Any]:

@@ -13,9 +13,9 @@ import pytest
 from tests.evaluation.test_evaluation import plan_for, row_of, write_features
 from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
+from trainables.latent.image_scoring import CROSS_ENCODER, ImageScoring
 from tune_dd import cli
 from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, evaluate_cell
-from tune_dd.evaluation.image_scores import CROSS_ENCODER, ImageScoring
 from tune_dd.evaluation.table import evaluation_table
 from tune_dd.runs.folder import write_json
 from tune_dd.sweeps.latent.settings import LatentSweep

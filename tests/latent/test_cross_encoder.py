@@ -13,8 +13,8 @@ from trainables.latent.cross_encoder import decoded_images, fit_cross_probe, rea
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.probe import accuracy, one_hot
+from trainables.latent.real_images import load_real_images
 from trainables.latent.scores import fit_readings
-from tune_dd.runs.real_images import load_real_images
 
 ENCODER = EncoderConfig(ae_epochs=5, encoder_threads=1)
 

@@ -1,7 +1,8 @@
 """The settings of a latent distillation: data, encoder, distilled set.
 
-Three frozen dataclasses, because three things are shared differently: data by all runs of a sweep,
-an encoder by all runs of its cell, a distilled set by nobody. On the outside they are one flat
+Frozen dataclasses, because things are shared differently: data by all runs of a sweep, an encoder by all
+runs of its cell, a distilled set by nobody; and which scores are taken beside the probe's decides nothing
+about the set (:mod:`trainables.latent.image_scoring`). On the outside they are one flat
 dict (:class:`LatentConfig`), which is what command lines, search spaces and JSON snapshots hold.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.latent.image_scoring import ImageScoring
 from trainables.schema import check_options, flag_name, from_flat, option, refuse_unknown
 
 DATASETS = ("digits", "cifar10", "cifar100", "custom", "features")
@@ -255,7 +257,7 @@ class DistillConfig:
         return math.ceil(self.proto_steps_base / self.steps_per_iteration)
 
 
-PARTS: tuple[type, ...] = (DataConfig, EncoderConfig, DistillConfig)
+PARTS: tuple[type, ...] = (DataConfig, EncoderConfig, DistillConfig, ImageScoring)
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,7 @@ class LatentConfig:
     data: DataConfig = DataConfig()
     encoder: EncoderConfig = EncoderConfig()
     distill: DistillConfig = DistillConfig()
+    scoring: ImageScoring = dataclasses.field(default_factory=ImageScoring)
 
     def __post_init__(self) -> None:
         if (self.data.dataset == "features") != (self.encoder.backbone == "identity"):
@@ -279,6 +282,8 @@ class LatentConfig:
                 "features have no decoder, so there is no round trip",
                 "set it to 0",
             )
+        if self.encoder.backbone == "identity":
+            self.scoring.refuse_features(f"--dataset {self.data.dataset}")
 
     @classmethod
     def parse(cls, flat: Mapping[str, Any]) -> LatentConfig:
@@ -292,10 +297,13 @@ class LatentConfig:
         if flat.get("dataset") == "features":
             flat.setdefault("backbone", "identity")
         return cls(
-            from_flat(DataConfig, flat), from_flat(EncoderConfig, flat), from_flat(DistillConfig, flat)
+            from_flat(DataConfig, flat),
+            from_flat(EncoderConfig, flat),
+            from_flat(DistillConfig, flat),
+            from_flat(ImageScoring, flat),
         )
 
     def flat(self) -> dict[str, Any]:
         """The inverse of :meth:`parse`: every setting, defaults too."""
-        parts = (self.data, self.encoder, self.distill)
+        parts = (self.data, self.encoder, self.distill, self.scoring)
         return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}

@@ -80,6 +80,7 @@ class PixelMLP(nn.Module):
 
 PIXEL_NETWORKS: dict[str, Callable[[Shape, int], nn.Module]] = {"convnet": PixelConvNet, "mlp": PixelMLP}
 """By name; the first one is the field's."""
+FIELDS_OWN = next(iter(PIXEL_NETWORKS))
 
 
 def build_pixel_network(name: str, shape: Shape, classes: int, seed: int) -> nn.Module:

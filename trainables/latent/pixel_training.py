@@ -6,7 +6,7 @@ How they are trained stands in :mod:`trainables.latent.pixel_recipe`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -38,8 +38,9 @@ def train_pixel_networks(
     recipe: PixelRecipe,
     seed: int,
     device: torch.device | str = "cpu",
+    kinds: Sequence[str] = tuple(PIXEL_NETWORKS),
 ) -> dict[str, nn.Module]:
-    """Train one network of each kind, from its own initialisation; the same bits for the same seed.
+    """Train one network of each of ``kinds``, from its own initialisation; the same bits for the same seed.
 
     Args:
         images: (n, C, H, W) float in [0, 1].
@@ -47,13 +48,14 @@ def train_pixel_networks(
         recipe: see there.
         seed: of initialisation, order and augmentation; each kind has streams of its own.
         device: where they are trained, and stay.
+        kinds: names of ``PIXEL_NETWORKS``; what one of them comes to does not depend on the others.
 
     Returns:
-        Trained networks in evaluation mode by name, in the order of ``PIXEL_NETWORKS``.
+        Trained networks in evaluation mode by name, in the order of ``kinds``.
     """
     shape: Shape = (images.shape[1], images.shape[2], images.shape[3])
     networks = {}
-    for name in PIXEL_NETWORKS:
+    for name in kinds:
         network = build_pixel_network(name, shape, targets.shape[1], seed).to(device)
         randomness = generator(seed, "pixel training", name)
         with _repeatable():

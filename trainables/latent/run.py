@@ -12,6 +12,7 @@ from trainables.errors import InputError
 from trainables.latent.config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.full_probe import full_probe
+from trainables.latent.image_scorer import ImageScorer
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import accuracy
 from trainables.latent.scores import chance_scores, fit_readings, per_class_accuracy, score_readings
@@ -27,6 +28,9 @@ class Run(ABC):
     Args:
         config: see :class:`~trainables.latent.config.DistillConfig`.
         data: latents to learn from; everything is computed on the device they are on.
+
+    Attributes:
+        images: scores the set's images, too, where it is given; it changes nothing else.
     """
 
     ITERATION_SCORES: ClassVar[tuple[str, ...]] = ()
@@ -34,6 +38,7 @@ class Run(ABC):
 
     def __init__(self, config: DistillConfig, data: LatentData) -> None:
         self.config, self.data = config, data
+        self.images: ImageScorer | None = None
         self.full_accuracy = accuracy(full_probe(data).predict(data.selection_x), data.selection_y)
         self.steps = 0
         self.iteration = 0
@@ -73,9 +78,9 @@ class Run(ABC):
 
         Returns:
             Finite floats: the scores of :func:`~trainables.latent.scores.score_readings` on the selection
-            half, ``loss`` (mean over the block), ``steps``, ``diverged`` (0 or 1: then every accuracy is
-            chance), ``optimise_cpu_s``, CPU seconds of all steps so far, scoring not counted, and what the
-            method adds (:attr:`ITERATION_SCORES`).
+            half, those of :attr:`images`, ``loss`` (mean over the block), ``steps``, ``diverged`` (0 or 1:
+            then every accuracy is chance), ``optimise_cpu_s``, CPU seconds of all steps so far, scoring not
+            counted, and what the method adds (:attr:`ITERATION_SCORES`).
         """
         started = time.process_time()
         block = self.advance()
@@ -97,7 +102,8 @@ class Run(ABC):
                 readings = fit_readings(distilled, self.data)
                 x, y = self.data.selection_x, self.data.selection_y
                 self.per_class = per_class_accuracy(readings.probe.predict(x), y, len(self.data.class_names))
-                return score_readings(readings, x, y, self.full_accuracy)
+                scores = score_readings(readings, x, y, self.full_accuracy)
+                return scores | (self.images.score(distilled, self.config.seed) if self.images else {})
             except (FloatingPointError, torch.linalg.LinAlgError):
                 self.diverged = True
         self.per_class = []
@@ -106,7 +112,7 @@ class Run(ABC):
             self.full_accuracy,
             distilled.size_bytes,
             has_decoder=self.data.codec is not None,
-        )
+        ) | (self.images.chance() if self.images else {})
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and plain containers alone: ``torch.load(weights_only=True)`` reads it."""

@@ -22,15 +22,16 @@ import numpy as np
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
-from trainables.latent.compute import choose_compute, trial_device
+from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.controls import FULL_DATA
+from trainables.latent.image_scorer import open_pixels, other_encoder
+from trainables.latent.image_scoring import ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
-from trainables.latent.pixel_recipe import PixelRecipe, pixel_augmentation
 from trainables.latent.test_access import open_test_latents
 from tune_dd.evaluation import test_scores
 from tune_dd.evaluation.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
-from tune_dd.evaluation.image_scores import ImageFreezer, ImageReadings, ImageScoring, Unseen
+from tune_dd.evaluation.image_scores import ImageFreezer, ImageReadings, Unseen
 from tune_dd.evaluation.scored import (
     Scored,
     by_class,
@@ -41,10 +42,9 @@ from tune_dd.evaluation.scored import (
     mean_score,
 )
 from tune_dd.evaluation.test_scores import TestScores
-from tune_dd.runs.real_images import load_real_images
+from tune_dd.sweeps.latent.settings import TIE_BREAKS
 
 ACCESS_LOG = "test_access.jsonl"
-OTHER_ACCURACY = {"probe_accuracy": "roundtrip_accuracy", "roundtrip_accuracy": "probe_accuracy"}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def evaluate_cell(
     learned = [name for name, row in parts[0].rows.items() if row.kind == "learned"]
     chosen = choose(
         {name: mean_score(validation[name], plan.objective) for name in learned},
-        {name: mean_score(validation[name], OTHER_ACCURACY[plan.objective]) for name in learned},
+        {name: mean_score(validation[name], TIE_BREAKS[plan.objective]) for name in learned},
         len(parts[0].data.selection_y),
     )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
@@ -210,27 +210,19 @@ def _freeze(
 def _image_freezer(
     plan: CellPlan, config: LatentConfig, data: LatentData, seeds: Sequence[int], cache: Path, report: Report
 ) -> ImageFreezer:
-    real = load_real_images(config.data, cache, report)
     device = trial_device(config.encoder.device, plan.gpus_per_trial)
-    other = _other_encoder(plan, config)
-    recipe = None
-    if plan.scoring.pixel_passes is not None:
-        recipe = PixelRecipe(plan.scoring.pixel_passes, pixel_augmentation(config.data, config.encoder))
-    height, width = real.items.shape[1:3]
+    other, passes = _other_encoder(plan, config), plan.scoring.pixel_passes
     return ImageFreezer(
         data,
-        real,
         None if other is None else prepare_latents(config.data, other, cache, report, codec_device=device),
-        recipe,
+        None if passes is None else open_pixels(config, passes, cache, report, device),
         seeds,
-        choose_compute(dataclasses.replace(config.encoder, device=device), height * width).device,
     )
 
 
 def _other_encoder(plan: CellPlan, config: LatentConfig) -> EncoderConfig | None:
-    """The same settings from the seed that distillation never saw, where it is wanted."""
     seed = plan.scoring.cross_encoder_seed
-    return None if seed is None else dataclasses.replace(config.encoder, encoder_seed=seed)
+    return None if seed is None else other_encoder(config, seed)
 
 
 def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:

@@ -62,7 +62,8 @@ def _estimate(scored: Scored, metric: str) -> Estimate:
 
 def mean_score(scored: Scored, metric: str) -> float:
     """What rows are compared by; 0 where it is measured for none of them, as the round trip of features."""
-    return _estimate(scored, metric).mean if metric in scored.scores[0][0] else 0.0
+    measured = metric in scored.scores[0][0] or metric in scored.image_scores[0]
+    return _estimate(scored, metric).mean if measured else 0.0
 
 
 def _plain(found: Estimate) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifact
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import LatentData
 from trainables.latent.pictures import draw_classes, draw_map
+from trainables.latent.real_images import RealImages
 from trainables.seeds import generator
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, new_run_folder, write_json
-from tune_dd.runs.real_images import RealImages
 from tune_dd.runs.scored_sets import ScoredSet
 
 MAP_POINTS = 1500

@@ -11,6 +11,7 @@ from typing import Any
 from trainables.latent.config import DistillConfig
 from trainables.latent.controls import FULL_DATA, control_sets, full_data_readings, full_data_scores
 from trainables.latent.distilled_set import DistilledSet
+from trainables.latent.image_scorer import ImageScorer
 from trainables.latent.latents import LatentData
 from trainables.latent.methods import start_run
 from trainables.latent.scores import fit_readings, per_class_accuracy, score_readings
@@ -49,7 +50,11 @@ class ScoredSet:
 
 
 def score_controls(
-    data: LatentData, m_per_class: int, seed: int, budgets: Sequence[int] = ()
+    data: LatentData,
+    m_per_class: int,
+    seed: int,
+    budgets: Sequence[int] = (),
+    images: ImageScorer | None = None,
 ) -> dict[str, ScoredSet]:
     """The full data and every control, by name.
 
@@ -57,6 +62,7 @@ def score_controls(
         m_per_class: points per class.
         seed: of the random choices.
         budgets: points per class of further selection controls.
+        images: scores their images, too.
 
     Raises:
         InputError: if a class has fewer training points than asked for.
@@ -65,11 +71,13 @@ def score_controls(
     readings = full_data_readings(data)
     cpu_s = time.process_time() - started
     full = full_data_scores(readings, data.selection_x, data.selection_y)
+    full |= images.of_full_data() if images else {}
     table = {FULL_DATA: ScoredSet(full, _by_class(data, readings.probe.predict(data.selection_x)), cpu_s)}
     started = time.process_time()
     for name, distilled in control_sets(data, m_per_class, seed, budgets):
         cpu_s = time.process_time() - started
         scores, recall = _score(distilled, data, full["probe_accuracy"])
+        scores |= images.score(distilled, seed) if images else {}
         table[name] = ScoredSet(scores, recall, cpu_s, distilled)
         started = time.process_time()
     return table

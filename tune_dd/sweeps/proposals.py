@@ -6,7 +6,6 @@ a random generator: a sweep that is resumed needs its records and nothing else.
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +126,10 @@ class CellStudy:
             MismatchError: if this space cannot have proposed it, if it would run with other settings here,
                 or if it has not ended with a result.
         """
-        values = record.values(self._metric)
+        try:
+            values = record.values(self._metric)
+        except KeyError:
+            raise MismatchError(f"no {self._metric}") from None
         if record.status not in STATES or not values:
             raise MismatchError("it has not ended with a score")
         distributions, settings = self.replay(record.params)
@@ -146,8 +148,7 @@ class CellStudy:
         self._asked += 1  # or chance would draw the old sweep's points again
 
     def _check_same_settings(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-        compared = [field.name for part in self._config.COMPARED for field in dataclasses.fields(part)]
-        names = [name for name in compared if name not in _INCIDENTAL]
+        names = [name for name in self._config.compared if name not in _INCIDENTAL]
         other = [flag_name(name) for name in names if theirs.get(name) != ours[name]]
         if other:
             raise MismatchError(f"other {', '.join(other)}")

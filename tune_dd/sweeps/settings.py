@@ -91,7 +91,7 @@ class SweepConfig(ABC):
     LISTS: ClassVar[str]
     """Flags by which it does, for a message."""
     COMPARED: ClassVar[tuple[type, ...]]
-    """Config dataclasses in whose settings trials of two sweeps must agree to be compared."""
+    """Config dataclasses in whose settings trials of two sweeps must agree, among others."""
     NEEDED: ClassVar[frozenset[str]]
     """Settings of a trial on record that a sweep cannot go on without."""
     REPORTED: ClassVar[frozenset[str]]
@@ -170,6 +170,11 @@ class SweepConfig(ABC):
         Raises:
             InputError: if they do not go together.
         """
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Settings in which trials of two sweeps must agree to be compared by what is maximised."""
+        return tuple(declared.name for part in self.COMPARED for declared in dataclasses.fields(part))
 
     @property
     @abstractmethod

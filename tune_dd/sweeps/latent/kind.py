@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -17,8 +18,10 @@ import torch
 from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from trainables.latent.compute import trial_device
-from trainables.latent.config import PROTOTYPE_METHODS, LatentConfig
+from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.full_probe import full_probe
+from trainables.latent.image_scorer import ImageScorer, open_image_scorer, other_encoder
+from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL
 from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
 from trainables.latent.methods import start_run
 from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
@@ -40,9 +43,18 @@ TRIAL_S = {"digits": 1.0, "features": 2.0}
 OTHER_TRIAL_S = 4.0
 # Of a selection, each subset that a probe is trained on: 13 to 25 ms at 2 and 5 points of 10 classes.
 EVALUATION_S = 0.02
+# Of a report: the probe on another encoder, and the pixel network for each image that it is shown, those of
+# digits and of 32 x 32 pixels in colour (more pixels take longer, about in proportion).
+CROSS_S = 0.05
+PIXEL_S = {"digits": 0.0007}
+OTHER_PIXEL_S = 0.013
+CLASSES = {"cifar100": 100}
+OTHER_CLASSES = 10
 _ACCURACIES = {
     "probe_accuracy": "probe",
     "roundtrip_accuracy": "round trip",
+    CROSS_ENCODER: "other encoder",
+    PIXEL: "pixel",
     "ridge_accuracy": "ridge",
     "nn_accuracy": "1-NN",
 }
@@ -63,6 +75,7 @@ class LatentKind(Kind[LatentSweep]):
         super().__init__(config)
         self.cache = cache or config.cache_folder
         self._latents: dict[str, LatentData] = {}
+        self._scorers: dict[str, ImageScorer | None] = {}
 
     @property
     def trainable(self) -> type[LatentDistillation]:
@@ -97,7 +110,16 @@ class LatentKind(Kind[LatentSweep]):
             if cell.source not in found:
                 parsed = self._parsed(cell)
                 found[cell.source] = {"key": cached_key(parsed.data, parsed.encoder, self.cache, report)}
+                if other := self._other(cell):
+                    found[other[0]] = {"key": cached_key(parsed.data, other[1], self.cache, report)}
         return found
+
+    def _other(self, cell: LatentCell) -> tuple[str, EncoderConfig] | None:
+        """Source and settings of the encoder that the objective asks for beside the cell's own."""
+        seed = self.config.scoring.cross_encoder_seed
+        if seed is None:
+            return None
+        return dataclasses.replace(cell, seed=seed).source, other_encoder(self._parsed(cell), seed)
 
     def prepare(self, report: Report) -> None:
         """Train the encoders that the cache lacks: in the driver, before any worker would wait for them."""
@@ -108,6 +130,13 @@ class LatentKind(Kind[LatentSweep]):
                 full_probe(data)  # every trial's gap needs it; the first ones would wait for each other
                 self._latents[cell.source] = data
                 self.facts[cell.source] = {"key": data.key, **data.provenance}
+                scorer = self._scorers[cell.source] = self._scorer(parsed, data, report)
+                if (other := self._other(cell)) and scorer is not None and scorer.other is not None:
+                    self.facts[other[0]] = {"key": scorer.other.key, **scorer.other.provenance}
+
+    def _scorer(self, parsed: LatentConfig, data: LatentData, report: Report) -> ImageScorer | None:
+        device = trial_device(parsed.encoder.device, self.config.gpus_per_trial)
+        return open_image_scorer(parsed, data, self.cache, report, device)
 
     def _parsed(self, cell: LatentCell) -> LatentConfig:
         return LatentConfig.parse(self.config.trial_settings(cell, self.config.example(cell)))
@@ -150,7 +179,13 @@ class LatentKind(Kind[LatentSweep]):
 
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
         own = _latent(cell)
-        sets = score_controls(self._latents[own.source], own.m_per_class, own.seed, self.config.budgets)
+        sets = score_controls(
+            self._latents[own.source],
+            own.m_per_class,
+            own.seed,
+            self.config.budgets,
+            self._scorers[own.source],
+        )
         # A sweep compares one label track; hard-label controls are references for both.
         return {
             name: scored.row for name, scored in sets.items() if scored.track in ("hard", self.config.labels)
@@ -161,7 +196,7 @@ class LatentKind(Kind[LatentSweep]):
         device = trial_device(config.encoder.device, self.config.gpus_per_trial)
         data = prepare_latents(config.data, config.encoder, self.cache, report, codec_device=device)
         torch.set_num_threads(config.distill.threads)
-        run = start_run(config.distill, data)
+        run = start_run(config.distill, data, self._scorer(config, data, report))
         scores: dict[str, float] = {}
         while not run.done and run.iteration < iterations:
             scores = run.step()
@@ -176,7 +211,7 @@ class LatentKind(Kind[LatentSweep]):
         return f"{own.dataset}, {own.backbone} encoder, seed {own.seed}, {points} per class"
 
     def columns(self, cell: Cell) -> list[str]:
-        return ["method", *(_ACCURACIES[name] for name in _shown(cell)), "gap", "CPU s", "bytes"]
+        return ["method", *(_ACCURACIES[name] for name in self._shown(cell)), "gap", "CPU s", "bytes"]
 
     def trial_name(self, settings: Mapping[str, Any]) -> str:
         return str(settings["method"])
@@ -185,11 +220,18 @@ class LatentKind(Kind[LatentSweep]):
         cpu_s = scores.get("cpu_s", scores.get("optimise_cpu_s"))
         return [
             name,
-            *(percent(scores[shown]) if shown in scores else "" for shown in _shown(cell)),
+            *(percent(scores[shown]) if shown in scores else "" for shown in self._shown(cell)),
             f"{100 * scores['gap_to_full']:+.1f}",
             "" if cpu_s is None else f"{cpu_s:.1f}",
             f"{scores['size_bytes']:,.0f}",
         ]
+
+    def _shown(self, cell: Cell) -> list[str]:
+        """Accuracies of a cell's table."""
+        left_out = {CROSS_ENCODER, PIXEL} - {self.config.metric}
+        if _latent(cell).backbone == "identity":
+            left_out.add("roundtrip_accuracy")
+        return [name for name in _ACCURACIES if name not in left_out]
 
     @property
     def scores_are(self) -> str:
@@ -207,22 +249,24 @@ class LatentKind(Kind[LatentSweep]):
         return lines
 
     def trial_s(self, settings: Mapping[str, Any]) -> float:
-        selecting = settings["method"] not in PROTOTYPE_METHODS
-        return TRIAL_S.get(settings["dataset"], OTHER_TRIAL_S) + (
-            EVALUATION_S * settings["sel_evaluations"] if selecting else 0.0
-        )
+        parsed = LatentConfig.parse(settings)
+        seconds = TRIAL_S.get(parsed.data.dataset, OTHER_TRIAL_S)
+        if parsed.distill.selects:
+            seconds += EVALUATION_S * parsed.distill.sel_evaluations
+        if parsed.scoring.cross_encoder_seed is not None:
+            seconds += CROSS_S * parsed.distill.iterations
+        if parsed.scoring.pixel_passes is not None:
+            distill = parsed.distill
+            per_class = distill.selection_budget if distill.selects else distill.m_per_class
+            images = per_class * CLASSES.get(parsed.data.dataset, OTHER_CLASSES)
+            shown = images * parsed.scoring.pixel_passes * parsed.distill.iterations
+            seconds += shown * PIXEL_S.get(parsed.data.dataset, OTHER_PIXEL_S)
+        return seconds
 
 
 def _latent(cell: Cell) -> LatentCell:
     assert isinstance(cell, LatentCell)
     return cell
-
-
-def _shown(cell: Cell) -> list[str]:
-    """Accuracies of a cell's table."""
-    return [
-        name for name in _ACCURACIES if name != "roundtrip_accuracy" or _latent(cell).backbone != "identity"
-    ]
 
 
 def _by_class(path: Path, method: str) -> dict[str, float]:

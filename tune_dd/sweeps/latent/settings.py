@@ -23,13 +23,25 @@ from trainables.latent.config import (
     EncoderConfig,
     LatentConfig,
 )
+from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL, ImageScoring
+from trainables.latent.pixel_recipe import PIXEL_PASSES
 from trainables.schema import flag_name, option
 from tune_dd.sweeps.settings import Cell, SweepConfig, many
 
 if TYPE_CHECKING:
     from tune_dd.sweeps.latent.kind import LatentKind
 
-OBJECTIVES = ("probe_accuracy", "roundtrip_accuracy")
+TIE_BREAKS = {
+    "probe_accuracy": "roundtrip_accuracy",
+    "roundtrip_accuracy": "probe_accuracy",
+    CROSS_ENCODER: "probe_accuracy",
+    PIXEL: "probe_accuracy",
+}
+"""What can be maximised, and the accuracy that decides where it cannot. Equal scores are common on small
+selection halves."""
+CROSS_ENCODER_SEED = 100
+"""Of the other encoder, unless told otherwise: far above the seeds that people type."""
+_OBJECTIVE_OF = {"cross_encoder_seed": CROSS_ENCODER, "pixel_passes": PIXEL}
 # The encoders that take --weights.
 PRETRAINED = ("resnet18", "vit_b_16")
 
@@ -72,7 +84,7 @@ class LatentSweep(SweepConfig):
         "reinforcement-learning tasks see tune-dd search environment --help."
     )
     CELL: ClassVar[type[Cell]] = LatentCell
-    PASSED_ON: ClassVar[tuple[type, ...]] = (DataConfig, EncoderConfig, DistillConfig)
+    PASSED_ON: ClassVar[tuple[type, ...]] = (DataConfig, EncoderConfig, DistillConfig, ImageScoring)
     OWN_SETTINGS: ClassVar[frozenset[str]] = frozenset(
         {"dataset", "backbone", "encoder_seed", "seed", "m_per_class", "method", "labels", "threads"}
     )
@@ -82,8 +94,7 @@ class LatentSweep(SweepConfig):
         {"method", "dataset", "backbone", "encoder_seed", "m_per_class"}
     )
     REPORTED: ClassVar[frozenset[str]] = frozenset({"probe_accuracy", "gap_to_full", "size_bytes"})
-    # Equal scores are common on small selection halves.
-    TIE_BREAKS: ClassVar[Mapping[str, str]] = dict(zip(OBJECTIVES, reversed(OBJECTIVES), strict=True))
+    TIE_BREAKS: ClassVar[Mapping[str, str]] = TIE_BREAKS
     OTHER_SOURCE: ClassVar[str] = "other data or another encoder"
     PATHS: ClassVar[tuple[str, ...]] = (
         "data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test",
@@ -92,7 +103,7 @@ class LatentSweep(SweepConfig):
     name: str = option("", "the sweep's folder in the storage (default: digits-YYYYmmdd-HHMMSS)")
     space: str = option("latent", "the search space", choices=tuple(LATENT_SPACES))
     objective: str = option(
-        "probe_accuracy", "the score to maximise, on the selection half", choices=OBJECTIVES
+        "probe_accuracy", "the score to maximise, on the selection half", choices=tuple(TIE_BREAKS)
     )
     seeds: tuple[int, ...] = many(
         (0,),
@@ -125,11 +136,12 @@ class LatentSweep(SweepConfig):
 
     @classmethod
     def still_meant(cls, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        datasets = fields.get("datasets", cls.datasets)
+        datasets, objective = fields.get("datasets", cls.datasets), fields.get("objective", cls.objective)
         return {
             name: value
             for name, value in settings.items()
-            if name not in DATASET_OF or DATASET_OF[name] in datasets
+            if (name not in DATASET_OF or DATASET_OF[name] in datasets)
+            and (name not in _OBJECTIVE_OF or _OBJECTIVE_OF[name] == objective)
         }
 
     def check_own(self) -> None:
@@ -142,12 +154,21 @@ class LatentSweep(SweepConfig):
                 )
         for method in self.tried_methods:
             DistillConfig(method=method, labels=self.labels)
-        if self.objective == "roundtrip_accuracy" and "features" in self.datasets:
+        for setting, objective in _OBJECTIVE_OF.items():
+            if setting in self.settings and objective != self.objective:
+                raise InputError(
+                    f"{flag_name(setting)} is {self.settings[setting]} with --objective {self.objective}",
+                    "images are scored where that is the objective, as it takes time",
+                    f"add --objective {objective} or leave it out",
+                )
+        if self.objective != "probe_accuracy" and "features" in self.datasets:
+            lacking = "round trip" if self.objective == "roundtrip_accuracy" else "image"
             raise InputError(
-                "--objective is roundtrip_accuracy with --datasets features",
-                "features have no decoder, so there is no round trip",
+                f"--objective is {self.objective} with --datasets features",
+                f"features have no decoder, so there is no {lacking}",
                 "leave --objective out",
             )
+        self.scoring.refuse_own_encoder(self.seeds, f"--seeds {' '.join(map(str, self.seeds))}")
 
     @property
     def cells(self) -> tuple[LatentCell, ...]:
@@ -180,6 +201,29 @@ class LatentSweep(SweepConfig):
     def metric(self) -> str:
         return self.objective
 
+    @property
+    def scoring(self) -> ImageScoring:
+        """The scores of images that trials report: the one that is maximised."""
+        seed = self.settings.get("cross_encoder_seed", CROSS_ENCODER_SEED)
+        passes = self.settings.get("pixel_passes", PIXEL_PASSES)
+        return ImageScoring(
+            cross_encoder_seed=seed if self.objective == CROSS_ENCODER else None,
+            pixel_passes=passes if self.objective == PIXEL else None,
+        )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        asked = {name: value for name, value in dataclasses.asdict(self.scoring).items() if value is not None}
+        return (*super().compared, *asked)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as ``sweep.json`` holds them; a default that decides what a score is among them."""
+        content = super().to_json()
+        for name, value in dataclasses.asdict(self.scoring).items():
+            if value is not None:
+                content["settings"][name] = value
+        return content
+
     def example(self, cell: Cell) -> Mapping[str, Any]:
         return {"method": self.tried_methods[0]}
 
@@ -210,6 +254,7 @@ class LatentSweep(SweepConfig):
             "m_per_class": cell.m_per_class,
             "labels": self.labels,
             "threads": self.cpus_per_trial,
+            **dataclasses.asdict(self.scoring),
         }
         return LatentConfig.parse({**given, **proposed, **own}).flat()
 
