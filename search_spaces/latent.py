@@ -45,12 +45,14 @@ class LatentContext(SpaceContext):
         methods: the methods among which it may choose.
         has_decoder: whether latents can be decoded, so that there is a round trip.
         budgets: real points per class among which RL-Selection may choose; empty: as many as prototypes.
+        sizes: prototypes per class among which may be chosen; empty: it is given.
     """
 
     objective: str = "probe_accuracy"
     methods: tuple[str, ...] = METHODS
     has_decoder: bool = True
     budgets: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
@@ -67,6 +69,8 @@ def suggest(trial: Suggests, context: LatentContext) -> dict[str, Any]:
         return f"{method}.{setting}"
 
     settings: dict[str, Any] = {"method": method}
+    if context.sizes:
+        settings["m_per_class"] = trial.suggest_categorical(name("m_per_class"), context.sizes)
     fixed = context.fixed
     if "lr" not in fixed:
         settings["lr"] = trial.suggest_float(name("lr"), *LEARNING_RATES[method], log=True)
@@ -93,17 +97,23 @@ def _selection(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     }
     if context.budgets:
         choices["sel_budget_per_class"] = context.budgets
+    elif context.sizes and context.fixed.get("sel_budget_per_class") is None:
+        choices["m_per_class"] = context.sizes
     rates = {
         "sel_lr": POLICY_LEARNING_RATES,
         "sel_entropy": POLICY_ENTROPIES,
         "sel_loss_weight": LOSS_WEIGHTS,
     }
+    chosen = {
+        setting: trial.suggest_categorical(f"{SELECTION}.{setting}", values)
+        for setting, values in choices.items()
+        if setting not in context.fixed
+    }
+    if context.sizes:  # as many prototypes as points are what it is compared with
+        budget = context.fixed.get("sel_budget_per_class") or chosen.get("sel_budget_per_class")
+        chosen["m_per_class"] = budget or chosen["m_per_class"]
     return {
-        **{
-            setting: trial.suggest_categorical(f"{SELECTION}.{setting}", values)
-            for setting, values in choices.items()
-            if setting not in context.fixed
-        },
+        **chosen,
         **{
             setting: trial.suggest_float(f"{SELECTION}.{setting}", *values, log=True)
             for setting, values in rates.items()
@@ -123,14 +133,29 @@ def _roundtrip_weight(trial: Suggests, context: LatentContext, name: str) -> flo
 def good_points(context: LatentContext) -> list[dict[str, Any]]:
     """For each method one point without the cycle term and, where there is a decoder, one with it.
 
-    All methods' first points come before all second ones, so that a short sweep holds each method.
+    All methods' first points come before all second ones, so that a short sweep holds each method. Where
+    sizes are chosen, points take turns among them, so that it holds each size, too.
     """
     weights: tuple[float | None, ...] = (0.5, None) if context.has_decoder else (None,)
     if context.objective == "roundtrip_accuracy":
         weights = (0.5, 1.5)
-    points = [_good_point(method, weight, context) for weight in weights for method in context.methods]
+    points = [
+        _good_point(method, weight, context) | _size(method, first + second, context)
+        for first, weight in enumerate(weights)
+        for second, method in enumerate(context.methods)
+    ]
     # With the cycle term fixed by hand, both points of a method are the same.
     return [point for place, point in enumerate(points) if point not in points[:place]]
+
+
+def _size(method: str, place: int, context: LatentContext) -> dict[str, Any]:
+    setting, choices = "m_per_class", context.sizes
+    if method == SELECTION and context.sizes:
+        if context.fixed.get("sel_budget_per_class") is not None:
+            return {}
+        if context.budgets:
+            setting, choices = "sel_budget_per_class", context.budgets
+    return {f"{method}.{setting}": choices[place % len(choices)]} if choices and context.sizes else {}
 
 
 def _good_point(method: str, weight: float | None, context: LatentContext) -> dict[str, Any]:

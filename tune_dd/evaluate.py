@@ -158,24 +158,33 @@ def _scoring(flags: Flags, config: LatentSweep) -> ImageScoring:
 
 
 def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int, scoring: ImageScoring) -> list[Any]:
-    """What to evaluate: the first ``top_k`` different configurations of each cell's ranking."""
+    """What to evaluate: the first ``top_k`` different configurations of each cell's ranking.
+
+    Of a front as many of its members, its ends among them; those of different sizes each beside controls of
+    their own size.
+    """
     from trainables.latent.config import LatentConfig
     from tune_dd.evaluation.cells import Candidate, CellPlan
     from tune_dd.sweeps.finished import no_scores
+    from tune_dd.sweeps.pareto import spread
 
     trials = {trial["trial_id"]: trial for trial in summary["trials"]}
     plans = []
     for cell in summary["cells"]:
         candidates: list[Candidate] = []
-        for trial_id in cell["ranking"]:
+        front = [member["trial_id"] for member in cell["pareto"]["front"]] if config.axes else []
+        for trial_id in spread(front, top_k) if config.axes else cell["ranking"]:
             settings = LatentConfig.parse(trials[trial_id]["config"])
             if len(candidates) < top_k and settings not in [known.config for known in candidates]:
                 candidates.append(Candidate(trial_id, settings))
-        if candidates:
+        by_size: dict[int, list[Candidate]] = {}
+        for candidate in candidates:
+            by_size.setdefault(candidate.config.distill.m_per_class, []).append(candidate)
+        for m_per_class, own in by_size.items():
             plans.append(
                 CellPlan(
-                    name=cell["cell"],
-                    candidates=tuple(candidates),
+                    name=cell["cell"] + (f"/m{m_per_class}" if config.sizes else ""),
+                    candidates=tuple(own),
                     objective=summary["objective"],
                     budgets=config.budgets,
                     taken_seeds=config.seeds,

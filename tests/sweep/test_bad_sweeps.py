@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from tune_dd import search
-from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.latent.cell import LatentCell
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.results import write_sweep
 from tune_dd.sweeps.sessions import first_session
 
@@ -64,6 +65,7 @@ ENVIRONMENT_CASES = [
     Case("environment --batch-size 2", "--batch-size is not a flag.*did you mean --batch-sizes"),
     Case("environment --gpus-per-trial 1", "--gpus-per-trial is not a flag"),
     Case("environment --datasets digits", "--datasets is not .*did you mean tune-dd search --datasets\\?$"),
+    Case("environment --pareto accuracy-bytes", "did you mean tune-dd search --pareto\\?$"),
     Case("environment --prototypes 2", "--prototypes is not a flag"),
     Case("environment --target-return 501", "--target-return is 501 with --env CartPole-v1.*500 at most"),
     Case(

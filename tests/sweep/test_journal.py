@@ -13,7 +13,7 @@ import pytest
 
 from trainables.errors import InputError
 from tune_dd.sweeps.journal import Journal, TrialRecord, read_records
-from tune_dd.sweeps.latent.settings import LatentCell
+from tune_dd.sweeps.latent.cell import LatentCell
 
 CELL = LatentCell("digits", "conv", 0, 10)
 

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from search_spaces import LATENT_SPACES
 from trainables.errors import InputError
 from tune_dd.sweeps.journal import TrialRecord
-from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.latent.cell import LatentCell
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.proposals import CellStudy, MismatchError, Proposals
 
 OBJECTIVE = "probe_accuracy"

@@ -15,7 +15,8 @@ from ray.tune.trainable import trainable as ray_trainable
 
 from trainables.latent_distillation import CACHE, LatentDistillation
 from tune_dd.sweeps.journal import TrialRecord
-from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.latent.cell import LatentCell
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.live_display import LiveDisplay, clock, progress_line
 from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler, opens
 

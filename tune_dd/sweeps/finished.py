@@ -33,6 +33,8 @@ _SHAPE = {
     ],
 }
 """What the verbs after a search rely on."""
+_FRONTS = {"cells": [{"pareto": {"front": [{"trial_id": str}]}}]}
+"""And where two scores were weighed against each other."""
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -85,7 +87,11 @@ def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], S
     """
     folder = Path(results).expanduser().absolute()
     summary = read_summary(folder)
-    config = recorded_config(folder / SWEEP_SUMMARY_FILE, summary)
+    path = folder / SWEEP_SUMMARY_FILE
+    config = recorded_config(path, summary)
+    if config.axes:
+        remedy = f"write it again: {resume_command(folder)}"
+        check_shape(path, "a sweep's summary", summary, _FRONTS, remedy)
     if cache is not None:
         if "cache" not in {declared.name for declared in dataclasses.fields(config)}:
             raise InputError(

@@ -129,6 +129,10 @@ class Kind(ABC, Generic[Config]):
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
         """Scores of what trials of a cell have to beat, by name."""
 
+    def bounds(self, cell: Cell) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The reference and the ideal value of each of the sweep's axes; asked where it has two."""
+        raise NotImplementedError
+
     @abstractmethod
     def rerun(self, settings: Mapping[str, Any], iterations: int, report: Report) -> Rerun:
         """One trial again, in this process.
@@ -155,6 +159,10 @@ class Kind(ABC, Generic[Config]):
     @abstractmethod
     def trial_name(self, settings: Mapping[str, Any]) -> str:
         """What names a trial's row."""
+
+    def set_name(self, cell: Cell, settings: Mapping[str, Any]) -> str:
+        """The same, with its size where trials of the cell differ in it and nothing else tells."""
+        return self.trial_name(settings)
 
     @abstractmethod
     def row(self, cell: Cell, name: str, scores: Scores) -> Sequence[str]:

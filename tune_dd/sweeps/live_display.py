@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.pareto import front
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking
 from tune_dd.sweeps.settings import SweepConfig
@@ -95,7 +96,7 @@ def progress_line(
     line = ", ".join([*parts, f"{running} running"])
     best = _best(config, records, score_words)
     if best:
-        line += f" | best {best}"
+        line += f" | {'' if config.axes else 'best '}{best}"
     if seconds_left is not None:
         line += f" | {clock(seconds_left)} left"
     return line
@@ -103,6 +104,8 @@ def progress_line(
 
 def _best(config: SweepConfig, records: list[TrialRecord], score_words: Callable[[TrialRecord], str]) -> str:
     cells = config.cells
+    if config.axes:
+        return _fronts(config, records, score_words)
     leaders = [(cell, ranked[0]) for cell in cells if (ranked := ranking(records, cell, config))]
     if len(cells) > MOST_CELLS_SHOWN:
         leaders = sorted(leaders, key=lambda pair: -pair[1].scores[config.metric])[:1]
@@ -113,6 +116,22 @@ def _best(config: SweepConfig, records: list[TrialRecord], score_words: Callable
         return ", ".join(score_words(record) for _, record in leaders)
     parts = [f"{score_words(record)} at {cell.size}" for cell, record in leaders]
     return ", ".join(parts) + (f" {cells[0].SIZE_WORDS}" if parts else "")
+
+
+def _fronts(
+    config: SweepConfig, records: list[TrialRecord], score_words: Callable[[TrialRecord], str]
+) -> str:
+    """Each front's ends, and of many the longest one's."""
+    fronts = [(cell, found) for cell in config.cells if (found := front(records, cell, config))]
+    if len(config.cells) > MOST_CELLS_SHOWN:
+        fronts = sorted(fronts, key=lambda pair: -len(pair[1]))[:1]
+    where = len(config.cells) > 1
+    return ", ".join(
+        f"front of {len(found)}, "
+        + " to ".join(dict.fromkeys(score_words(found[place]) for place in (0, -1)))
+        + (f" ({cell})" if where else "")
+        for cell, found in fronts
+    )
 
 
 def clock(seconds: float) -> str:

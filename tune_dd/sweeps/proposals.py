@@ -19,6 +19,7 @@ from search_spaces import SpaceContext
 from trainables.errors import InputError
 from trainables.schema import flag_name
 from trainables.seeds import derive_seed
+from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.settings import DEFAULT_TRIALS, Cell, SweepConfig
 
 # Trials of a cell before its model takes over from chance; known good points count.
@@ -73,7 +74,8 @@ class CellStudy:
         self.context: SpaceContext = config.context(cell)
         self._searcher, self._seed = config.searcher, derive_seed(config.seed, "searcher", str(cell))
         self._metric = config.metric
-        self._study = optuna.create_study(direction="maximize")
+        self._axes = config.axes or (Axis(config.metric),)
+        self._study = optuna.create_study(directions=[axis.direction for axis in self._axes])
         self._live: dict[str, Trial] = {}
         self._asked = 0
         self._known: list[Mapping[str, Any]] = []
@@ -127,21 +129,25 @@ class CellStudy:
                 or if it has not ended with a result.
         """
         try:
-            values = record.values(self._metric)
-        except KeyError:
-            raise MismatchError(f"no {self._metric}") from None
+            reports = [record.values(axis.metric) for axis in self._axes]
+        except KeyError as missing:
+            raise MismatchError(f"no {missing.args[0]}") from None
+        values = reports[0]
         if record.status not in STATES or not values:
             raise MismatchError("it has not ended with a score")
         distributions, settings = self.replay(record.params)
         self._check_same_settings(record.settings, self._config.trial_settings(self._cell, settings))
         pruned = STATES[record.status] is TrialState.PRUNED
+        if pruned and len(self._axes) > 1:
+            raise MismatchError("stopped early")
+        complete = STATES[record.status] is TrialState.COMPLETE
         self._study.add_trial(
             create_trial(
                 state=STATES[record.status],
-                value=None if pruned else values[max(values)],
+                values=self._last(record) if complete else None,
                 params=dict(record.params),
                 distributions=distributions,
-                intermediate_values=values,
+                intermediate_values=values if len(self._axes) == 1 else None,
             )
         )
         self._known.append(dict(record.params))
@@ -178,12 +184,16 @@ class CellStudy:
         """Tell the study how a trial ended."""
         assert record.status is not None
         trial = self._live.pop(trial_id)
-        values = record.values(self._metric)
-        for iteration, value in values.items():
-            trial.report(value, iteration)
+        if len(self._axes) == 1:  # Optuna takes no reports on the way of two scores
+            for iteration, value in record.values(self._metric).items():
+                trial.report(value, iteration)
         state = STATES[record.status]
-        complete = state is TrialState.COMPLETE
-        self._study.tell(trial, values[max(values)] if complete else None, state=state)
+        self._study.tell(trial, self._last(record) if state is TrialState.COMPLETE else None, state=state)
+
+    def _last(self, record: Record) -> list[float]:
+        """What the study is told of a trial that has ended with a result."""
+        reports = [(axis, record.values(axis.metric)) for axis in self._axes]
+        return [axis.scaled(values[max(values)]) for axis, values in reports]
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:

@@ -17,9 +17,11 @@ from tune_dd.runs.folder import (
     run_path,
     write_json,
 )
+from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
+from tune_dd.sweeps.pareto import pareto_entry
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
 if TYPE_CHECKING:  # imports Ray
@@ -212,10 +214,10 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, config: SweepConfig) -> 
 
     Completed ones come before those that were stopped early, whose scores are not their last word.
     Unfinished trials have no place in it: what they have is a score on the way (see :func:`under_way`).
-    Equal scores are ranked by another score that the kind names.
+    Equal scores are ranked by another score that the kind names, or by the one they are weighed against.
     """
     metric = config.metric
-    other = config.TIE_BREAKS[metric]
+    other = config.axes[1] if config.axes else Axis(config.TIE_BREAKS[metric])
     rankable = [
         record
         for record in records
@@ -223,7 +225,12 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, config: SweepConfig) -> 
     ]
     return sorted(
         rankable,
-        key=lambda r: (r.status != "completed", -r.scores[metric], -r.scores.get(other, 0.0), r.trial_id),
+        key=lambda record: (
+            record.status != "completed",
+            -record.scores[metric],
+            -other.worth(record.scores.get(other.metric, 0.0)),
+            record.trial_id,
+        ),
     )
 
 
@@ -260,6 +267,7 @@ def summarise(
                 "best": ranked[0].trial_id if ranked else None,
                 "ranking": [record.trial_id for record in ranked],
                 "under_way": [record.trial_id for record in under_way(records.values(), cell, config)],
+                **({"pareto": pareto_entry(kind, records.values(), cell)} if config.axes else {}),
                 "controls": {name: dict(scores) for name, scores in controls.get(cell, {}).items()},
             }
         )

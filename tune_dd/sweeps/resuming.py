@@ -79,7 +79,8 @@ def _complaint(number: int, config: SweepConfig, record: TrialRecord) -> str | N
         return "lacks settings"
     if config.cell_of(record.settings) != record.cell:
         return f"is of the cell {record.cell}, but has the settings of {config.cell_of(record.settings)}"
-    if not all(scores.keys() >= {config.metric, *config.REPORTED} for scores in record.reports.values()):
+    needed = {config.metric, *config.REPORTED, *(axis.metric for axis in config.axes or ())}
+    if not all(scores.keys() >= needed for scores in record.reports.values()):
         return "lacks scores"
     return None
 

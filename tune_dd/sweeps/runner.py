@@ -14,6 +14,7 @@ from typing import Any
 
 from trainables.errors import InputError
 from tune_dd.runs.folder import read_json, write_json
+from tune_dd.sweeps.front_picture import FRONTS_FILE, draw_fronts
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
@@ -118,6 +119,8 @@ class _Sweep:
             summary = self._summary(state)
             if state != DISK_FULL:
                 write_json(folder / SWEEP_SUMMARY_FILE, summary)
+                if self.config.axes:
+                    draw_fronts(folder / FRONTS_FILE, self.kind, summary)
         except OSError as error:
             if not is_disk_full(error):
                 raise

@@ -17,6 +17,7 @@ from search_spaces import Space, SpaceContext
 from trainables.errors import InputError
 from trainables.schema import check_value, flag_name, option, refuse_unknown, value_type
 from tune_dd.runs.folder import check_name
+from tune_dd.sweeps.axes import Axis
 
 if TYPE_CHECKING:  # torch and Ray take seconds to import: only once the settings are known to be good
     from tune_dd.sweeps.kind import Kind
@@ -111,7 +112,9 @@ class SweepConfig(ABC):
         "tpe", "who proposes: Optuna's TPE, chance, or the grid of known good points", choices=SEARCHERS
     )
     scheduler: str | None = option(
-        None, "who stops trials early (default: asha; none for the grid)", choices=SCHEDULERS
+        None,
+        "who stops trials early (default: asha; none for the grid, and for two scores at once)",
+        choices=SCHEDULERS,
     )
     objective: str | None = option(None, "the score to maximise")
     seeds: tuple[int, ...] = many((0,), "seeds, one cell each", int, at_least=0)
@@ -230,9 +233,15 @@ class SweepConfig(ABC):
         """What a sweep without ``--name`` is about, in a word, from the fields that are given."""
 
     @property
+    def axes(self) -> tuple[Axis, Axis] | None:
+        """Two scores that are weighed against each other, :attr:`metric` first, where one is not enough."""
+        return None
+
+    @property
     def early_stopping(self) -> bool:
-        """Whether short runs are compared and the worse ones stopped."""
-        return (self.scheduler or ("none" if self.searcher == "grid" else "asha")) == "asha"
+        """Whether short runs are compared and the worse ones stopped; of two scores none is the worse one."""
+        usual = "none" if self.searcher == "grid" or self.axes else "asha"
+        return (self.scheduler or usual) == "asha"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as ``sweep.json`` holds them."""

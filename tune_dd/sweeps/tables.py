@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from tune_dd.flags import INTERRUPTED
 from tune_dd.runs.score_table import aligned
+from tune_dd.sweeps.front_picture import FRONTS_FILE
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
@@ -57,13 +58,15 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
     for entry in summary["cells"]:
         cell = cells[entry["cell"]]
         rows = [["trial", *kind.columns(cell), ""]]
-        for trial_id in entry["ranking"][:SHOWN_PER_CELL] + entry["under_way"][:1]:
+        pareto = entry.get("pareto")
+        shown = [member["trial_id"] for member in pareto["front"]] if pareto else entry["ranking"]
+        for trial_id in shown[: None if pareto else SHOWN_PER_CELL] + entry["under_way"][:1]:
             trial = trials[trial_id]
             note = "" if trial["status"] == "completed" else trial["status"].replace("_", " ")
             if trial["status"] == "unfinished":
                 note += f", after {counted(trial['iterations'], 'iteration')}"
             scores = {**trial["scores"], "cpu_s": trial["cpu_s"]}
-            rows.append([trial_id, *kind.row(cell, kind.trial_name(trial["config"]), scores), note])
+            rows.append([trial_id, *kind.row(cell, kind.set_name(cell, trial["config"]), scores), note])
         controls = [
             ["", *kind.row(cell, name, scores), "control"] for name, scores in entry["controls"].items()
         ]
@@ -72,12 +75,28 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
             print(f"  {line}", file=stream)
         if not entry["ranking"]:
             print("  no trial has ended with a score", file=stream)
+        elif pareto:
+            print(f"  {covered_words(pareto)}", file=stream)
     _print_spent(kind, summary["trials"], stream)
     failed = [trial for trial in summary["trials"] if trial["status"] == "failed"]
     for trial in failed[:SHOWN_PER_CELL]:
         print(f"\ntrial {trial['trial_id']} failed: {trial['reason']}", file=stream)
     if len(failed) > SHOWN_PER_CELL:
         print(f"... and {len(failed) - SHOWN_PER_CELL} more failed; see the summary", file=stream)
+
+
+def covered_words(pareto: Mapping[str, Any]) -> str:
+    """What a cell's front covers, in a sentence."""
+    ends = [f"{_bound(axis, 'reference')} to {_bound(axis, 'ideal')}" for axis in pareto["axes"]]
+    members = counted(len(pareto["front"]), "trial")
+    return (
+        f"front of {members}, hypervolume {pareto['hypervolume']:.4f} (share of {' x '.join(ends)}), "
+        f"reached after {pareto['reached_after']} of {counted(pareto['trials'], 'trial')}"
+    )
+
+
+def _bound(axis: Mapping[str, Any], end: str) -> str:
+    return f"{axis[end]:,.0f} bytes" if axis["score"] == "size_bytes" else f"{100 * axis[end]:g}%"
 
 
 def _print_spent(kind: Kind[Any], trials: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
@@ -102,6 +121,8 @@ def _print_next(outcome: SweepOutcome) -> None:
     commands: dict[str, str] = {}
     if any(cell["best"] is not None for cell in outcome.summary["cells"]):
         commands |= kind.next_commands(folder, outcome.summary)
+        if (folder / FRONTS_FILE).exists():
+            commands["the front, drawn"] = quote(str(folder / FRONTS_FILE))
         commands["the best trial again, alone"] = f"tune-dd reproduce {quote(str(folder))}"
     commands["more trials"] = f"{kind.config.COMMAND} --warm-start {folder.name}{storage}"
     if (folder / "tensorboard").is_dir():

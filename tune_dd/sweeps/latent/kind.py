@@ -19,6 +19,7 @@ from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
+from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.full_probe import full_probe
 from trainables.latent.image_scorer import ImageScorer, open_image_scorer, other_encoder
 from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL
@@ -30,8 +31,9 @@ from tune_dd.runs.score_table import percent
 from tune_dd.runs.scored_sets import score_controls
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
+from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.latent.preflight import check_data
-from tune_dd.sweeps.latent.settings import LatentCell, LatentSweep
+from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import lasting
 from tune_dd.sweeps.settings import Cell
@@ -154,8 +156,8 @@ class LatentKind(Kind[LatentSweep]):
 
     def run_place(self, record: TrialRecord) -> tuple[str, str, str]:
         cell = _latent(record.cell)
-        name = f"{record.settings['method']}-m{cell.m_per_class}-seed{cell.seed}-{record.trial_id}"
-        return cell.dataset, cell.backbone, name
+        method, m = record.settings["method"], record.settings["m_per_class"]
+        return cell.dataset, cell.backbone, f"{method}-m{m}-seed{cell.seed}-{record.trial_id}"
 
     def fill_run(
         self, place: Path, record: TrialRecord, checkpoint: Path | None, more: Mapping[str, Any]
@@ -179,17 +181,35 @@ class LatentKind(Kind[LatentSweep]):
 
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
         own = _latent(cell)
-        sets = score_controls(
-            self._latents[own.source],
-            own.m_per_class,
-            own.seed,
-            self.config.budgets,
-            self._scorers[own.source],
-        )
+        if own.m_per_class is not None:
+            return self._controls(own, own.m_per_class, self.config.budgets)
+        rows = {m: self._controls(own, m, ()) for m in self.config.sizes}
+        found: dict[str, dict[str, float]] = {}
+        for name, first in rows[self.config.sizes[0]].items():
+            alike = all(of_size[name]["size_bytes"] == first["size_bytes"] for of_size in rows.values())
+            found |= {name: first} if alike else {f"{name}@{m}": rows[m][name] for m in rows}
+        return found
+
+    def _controls(self, cell: LatentCell, m: int, budgets: tuple[int, ...]) -> dict[str, dict[str, float]]:
+        data, images = self._latents[cell.source], self._scorers[cell.source]
+        sets = score_controls(data, m, cell.seed, budgets, images)
         # A sweep compares one label track; hard-label controls are references for both.
         return {
             name: scored.row for name, scored in sets.items() if scored.track in ("hard", self.config.labels)
         }
+
+    def bounds(self, cell: Cell) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Accuracies from chance to 1; bytes from all training latents to one point per class."""
+        data = self._latents[cell.source]
+        classes = len(data.class_names)
+        accuracy = (1 / classes, 1.0)
+        if self.config.sizes:
+            sets = (
+                DistilledSet(data.train_x[rows], data.train_y[rows]) for rows in (slice(None), slice(classes))
+            )
+            whole, least = (float(one.size_bytes) for one in sets)
+            return accuracy, (whole, least)
+        return accuracy, accuracy
 
     def rerun(self, settings: Mapping[str, Any], iterations: int, report: Report) -> Rerun:
         config = LatentConfig.parse(settings)
@@ -203,18 +223,27 @@ class LatentKind(Kind[LatentSweep]):
         return Rerun(scores, run.iteration, {"key": data.key, **data.provenance})
 
     def score_words(self, record: TrialRecord) -> str:
-        return percent(record.scores[self.config.metric])
+        words = percent(record.scores[self.config.metric])
+        if self.config.sizes:
+            return f"{words} in {record.scores['size_bytes']:,.0f} bytes"
+        return words + (f" / {percent(record.scores['roundtrip_accuracy'])}" if self.config.axes else "")
 
     def heading(self, cell: Cell) -> str:
         own = _latent(cell)
-        points = counted(own.m_per_class, "point")
-        return f"{own.dataset}, {own.backbone} encoder, seed {own.seed}, {points} per class"
+        words = f"{own.dataset}, {own.backbone} encoder, seed {own.seed}"
+        if own.m_per_class is None:
+            return words
+        return f"{words}, {counted(own.m_per_class, 'point')} per class"
 
     def columns(self, cell: Cell) -> list[str]:
         return ["method", *(_ACCURACIES[name] for name in self._shown(cell)), "gap", "CPU s", "bytes"]
 
     def trial_name(self, settings: Mapping[str, Any]) -> str:
         return str(settings["method"])
+
+    def set_name(self, cell: Cell, settings: Mapping[str, Any]) -> str:
+        name = self.trial_name(settings)
+        return f"{name}@{settings['m_per_class']}" if _latent(cell).m_per_class is None else name
 
     def row(self, cell: Cell, name: str, scores: Scores) -> list[str]:
         cpu_s = scores.get("cpu_s", scores.get("optimise_cpu_s"))

@@ -26,6 +26,8 @@ from trainables.latent.config import (
 from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL, ImageScoring
 from trainables.latent.pixel_recipe import PIXEL_PASSES
 from trainables.schema import flag_name, option
+from tune_dd.sweeps.axes import Axis
+from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.settings import Cell, SweepConfig, many
 
 if TYPE_CHECKING:
@@ -41,36 +43,14 @@ TIE_BREAKS = {
 selection halves."""
 CROSS_ENCODER_SEED = 100
 """Of the other encoder, unless told otherwise: far above the seeds that people type."""
+ACCURACY_BYTES, ACCURACY_ROUNDTRIP = "accuracy-bytes", "accuracy-roundtrip"
+_AGAINST = {
+    ACCURACY_BYTES: Axis("size_bytes", higher=False, logarithmic=True),
+    ACCURACY_ROUNDTRIP: Axis("roundtrip_accuracy"),
+}
 _OBJECTIVE_OF = {"cross_encoder_seed": CROSS_ENCODER, "pixel_passes": PIXEL}
 # The encoders that take --weights.
 PRETRAINED = ("resnet18", "vit_b_16")
-
-
-@dataclass(frozen=True)
-class LatentCell(Cell):
-    """Trials that share data, encoder and the number of prototypes."""
-
-    SIZE_WORDS: ClassVar[str] = "per class"
-
-    dataset: str
-    backbone: str
-    seed: int
-    m_per_class: int
-
-    def __str__(self) -> str:
-        return f"{self.source}/m{self.m_per_class}"
-
-    @property
-    def source(self) -> str:
-        return f"{self.dataset}/{self.backbone}/seed{self.seed}"
-
-    @property
-    def group(self) -> str:
-        return self.source
-
-    @property
-    def size(self) -> int:
-        return self.m_per_class
 
 
 @dataclass(frozen=True)
@@ -104,6 +84,12 @@ class LatentSweep(SweepConfig):
     space: str = option("latent", "the search space", choices=tuple(LATENT_SPACES))
     objective: str = option(
         "probe_accuracy", "the score to maximise, on the selection half", choices=tuple(TIE_BREAKS)
+    )
+    pareto: str = option(
+        "none",
+        "two scores at once, the objective and a set's bytes (trials choose among --prototypes then, and "
+        "rl_selection among --budgets) or its round trip: looks for all that no other trial betters in both",
+        choices=("none", ACCURACY_BYTES, ACCURACY_ROUNDTRIP),
     )
     seeds: tuple[int, ...] = many(
         (0,),
@@ -168,7 +154,57 @@ class LatentSweep(SweepConfig):
                 f"features have no decoder, so there is no {lacking}",
                 "leave --objective out",
             )
+        if self.pareto != "none":
+            self._check_pareto()
         self.scoring.refuse_own_encoder(self.seeds, f"--seeds {' '.join(map(str, self.seeds))}")
+
+    def _check_pareto(self) -> None:
+        given = f"with --pareto {self.pareto}"
+        if self.scheduler == "asha":
+            raise InputError(
+                f"--scheduler is asha {given}",
+                "of two scores neither says which trial is the worse one",
+                "leave it out, or choose --scheduler none",
+            )
+        if self.pareto == ACCURACY_ROUNDTRIP:
+            if self.objective == "roundtrip_accuracy":
+                raise InputError(
+                    f"--objective is {self.objective} {given}", "it is the other score", "leave it out"
+                )
+            if "features" in self.datasets:
+                raise InputError(
+                    f"--pareto is {self.pareto} with --datasets features",
+                    "features have no decoder, so there is no round trip",
+                    f"choose --pareto {ACCURACY_BYTES}",
+                )
+            return
+        if self.searcher == "grid":
+            raise InputError(
+                f"--searcher is grid {given}",
+                "the grid does not choose among numbers of points",
+                "choose --searcher random, or leave --pareto out",
+            )
+        if len(self.sizes) < 2:
+            raise InputError(
+                f"--prototypes is {' '.join(map(str, self.prototypes))} {given}",
+                "there must be several sizes to choose among",
+                "give more, such as --prototypes 1 5 10",
+            )
+
+    @property
+    def axes(self) -> tuple[Axis, Axis] | None:
+        return None if self.pareto == "none" else (Axis(self.objective), _AGAINST[self.pareto])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points per class among which trials choose; empty where cells have a number each."""
+        if self.pareto != ACCURACY_BYTES:
+            return ()
+        learns = any(method in PROTOTYPE_METHODS for method in self.tried_methods)
+        selects = any(method not in PROTOTYPE_METHODS for method in self.tried_methods)
+        fixed = self.settings.get("sel_budget_per_class")
+        budgets = (self.budgets if fixed is None else (fixed,)) or self.prototypes
+        return tuple(sorted({*(self.prototypes * learns), *(budgets * selects)}))
 
     @property
     def cells(self) -> tuple[LatentCell, ...]:
@@ -182,7 +218,7 @@ class LatentSweep(SweepConfig):
             for dataset in self.datasets
             for backbone in self._backbones(dataset)
             for seed in (self.seeds[:1] if backbone == "identity" else self.seeds)
-            for m in self.prototypes
+            for m in ((None,) if self.pareto == ACCURACY_BYTES else self.prototypes)
         )
 
     @property
@@ -225,7 +261,10 @@ class LatentSweep(SweepConfig):
         return content
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
-        return {"method": self.tried_methods[0]}
+        return {
+            "method": self.tried_methods[0],
+            **({"m_per_class": max(self.prototypes)} if self.pareto == ACCURACY_BYTES else {}),
+        }
 
     @property
     def cache_folder(self) -> Path:
@@ -241,6 +280,7 @@ class LatentSweep(SweepConfig):
             methods=self.tried_methods,
             has_decoder=cell.backbone != "identity",
             budgets=self.budgets,
+            sizes=self.prototypes if self.pareto == ACCURACY_BYTES else (),
         )
 
     def trial_settings(self, cell: Cell, proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,7 +291,7 @@ class LatentSweep(SweepConfig):
             "backbone": cell.backbone,
             "encoder_seed": cell.seed,
             "seed": cell.seed,
-            "m_per_class": cell.m_per_class,
+            **({} if cell.m_per_class is None else {"m_per_class": cell.m_per_class}),
             "labels": self.labels,
             "threads": self.cpus_per_trial,
             **dataclasses.asdict(self.scoring),
@@ -265,9 +305,8 @@ class LatentSweep(SweepConfig):
         return DATASET_OF.get(setting, cell.dataset) == cell.dataset
 
     def cell_of(self, settings: Mapping[str, Any]) -> LatentCell:
-        return LatentCell(
-            settings["dataset"], settings["backbone"], settings["encoder_seed"], settings["m_per_class"]
-        )
+        m_per_class = None if self.pareto == ACCURACY_BYTES else settings["m_per_class"]
+        return LatentCell(settings["dataset"], settings["backbone"], settings["encoder_seed"], m_per_class)
 
     def other_source(self, source: str, former: str, found: str) -> InputError:
         return InputError(
