@@ -39,6 +39,8 @@ def tiny(words: Sequence[str]) -> list[str]:
     cut = TINY[f"{verb} environment" if flags[:1] == ["environment"] else verb]
     if "--resume" in flags:  # needs no other flag, and refuses those that differ
         cut = ""
+    if "accuracy-bytes" in flags:  # needs sizes to choose among
+        cut = cut.replace("--prototypes 1", "--prototypes 1 2")
     if "grid" in flags:  # runs all its points
         cut = cut.replace("--num-trials 2", "")
     return [verb, *flags, *shlex.split(cut)]

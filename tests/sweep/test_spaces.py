@@ -30,6 +30,7 @@ LATENT_CONTEXTS = [
         [(True, "probe_accuracy"), (True, "roundtrip_accuracy"), (False, "probe_accuracy")],
     )
 ]
+LATENT_CONTEXTS += [LatentContext(sizes=(1, 5, 10)), LatentContext(sizes=(1, 5), budgets=(2, 20))]
 
 
 def environment(env: str, **named: Any) -> EnvironmentContext:
@@ -59,6 +60,10 @@ def parse_latent(settings: Mapping[str, Any], context: LatentContext) -> None:
     data = {} if context.has_decoder else {"dataset": "features", "features_train": "f.npz"}
     parsed = LatentConfig.parse({**settings, **data, **context.fixed})
     assert parsed.distill.method in context.methods
+    if context.sizes:
+        budgets = context.budgets if parsed.distill.selects else ()
+        assert parsed.distill.m_per_class in (budgets or context.sizes)
+        assert not parsed.distill.selects or parsed.distill.selection_budget == parsed.distill.m_per_class
 
 
 def parse_environment(settings: Mapping[str, Any], context: EnvironmentContext) -> None:

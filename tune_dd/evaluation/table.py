@@ -53,7 +53,7 @@ def chosen_sentence(cell: Mapping[str, Any]) -> str:
     rows = {row["name"]: row for row in cell["rows"]}
     chosen, full = rows[cell["chosen"]], rows[FULL_DATA]
     if not chosen["test"]:
-        reached = _percent(chosen["validation"], "probe_accuracy")
+        reached = _reached(cell, chosen["validation"])
         return f"{cell['cell']}: {cell['chosen']} reaches {reached} on validation."
     gap = full["chosen_minus_this_on_test"]
     difference = Difference(gap["mean"], gap["low"], gap["high"])
@@ -66,10 +66,18 @@ def chosen_sentence(cell: Mapping[str, Any]) -> str:
     ]
     others = sum(row["kind"] == "control" for row in rows.values()) - 1
     return (
-        f"{cell['cell']}: {cell['chosen']} reaches {_percent(chosen['test'], 'probe_accuracy')} on test, "
+        f"{cell['cell']}: {cell['chosen']} reaches {_reached(cell, chosen['test'])} on test, "
         f"{difference} points against the full-data probe ({gap['verdict']}); better than "
         f"{len(beaten)} of {others} controls beyond the interval."
     )
+
+
+def _reached(cell: Mapping[str, Any], estimates: Mapping[str, Any]) -> str:
+    """The probe's accuracy, and that of what the sweep maximised where it is a score of images."""
+    probe, objective = _percent(estimates, "probe_accuracy"), cell["objective"]
+    if objective not in IMAGE_HEADINGS:
+        return probe
+    return f"{probe} ({IMAGE_HEADINGS[objective]}: {_percent(estimates, objective)})"
 
 
 def _line(row: Mapping[str, Any], chosen: str) -> list[str]:
