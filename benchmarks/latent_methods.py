@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.latent.cache import default_cache
-from trainables.latent.config import METHODS, DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.distill_config import METHODS
 from tune_dd.evaluation.cells import Candidate, CellPlan, evaluate_cell
 from tune_dd.evaluation.table import evaluation_table
 from tune_dd.flags import add_config, main_guard, parser

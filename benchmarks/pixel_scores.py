@@ -21,9 +21,10 @@ import numpy as np
 import torch
 
 from trainables.latent.cache import default_cache
-from trainables.latent.config import DataConfig, DistillConfig, EncoderConfig
+from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.controls import control_sets
 from trainables.latent.cross_encoder import decoded_images, fit_cross_probe, real_images
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.methods import start_run

@@ -7,6 +7,7 @@ out bear the plain names of ``DistillConfig``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,13 @@ INITIALISATIONS = ("random", "herding", "kmeans")
 _NO_PENALTY = ("gradient_matching",)
 # RL-Selection: what its policy learns by, and where it starts.
 SELECTION = "rl_selection"
-METHODS = (*LEARNING_RATES, SELECTION)
+# RL-Shaping: what its actor-critic learns by, and how far prototypes go in an episode.
+SHAPING = "rl_shaping"
+METHODS = (*LEARNING_RATES, SELECTION, SHAPING)
+ACTOR_LEARNING_RATES = (1e-3, 1e-1)
+ACTOR_ENTROPIES = (1e-4, 1e-1)
+BATCHES = (16, 32, 64)
+SHAPED_LEARNING_RATES = (2e-3, 5e-2)
 POLICY_LEARNING_RATES = (0.02, 0.5)
 POLICY_ENTROPIES = (1e-4, 1e-1)
 LOSS_WEIGHTS = (0.02, 10.0)
@@ -45,6 +52,7 @@ class LatentContext(SpaceContext):
         methods: the methods among which it may choose.
         has_decoder: whether latents can be decoded, so that there is a round trip.
         budgets: real points per class among which RL-Selection may choose; empty: as many as prototypes.
+        actor_lrs: learning rates of RL-Shaping's actor-critic to choose among; empty: a range.
         sizes: prototypes per class among which may be chosen; empty: it is given.
     """
 
@@ -52,6 +60,7 @@ class LatentContext(SpaceContext):
     methods: tuple[str, ...] = METHODS
     has_decoder: bool = True
     budgets: tuple[int, ...] = ()
+    actor_lrs: tuple[float, ...] = ()
     sizes: tuple[int, ...] = ()
 
     @property
@@ -64,6 +73,8 @@ def suggest(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     method = trial.suggest_categorical("method", context.methods)
     if method == SELECTION:
         return {"method": method, **_selection(trial, context)}
+    if method == SHAPING:
+        return {"method": method, **_shaping(trial, context)}
 
     def name(setting: str) -> str:
         return f"{method}.{setting}"
@@ -104,22 +115,45 @@ def _selection(trial: Suggests, context: LatentContext) -> dict[str, Any]:
         "sel_entropy": POLICY_ENTROPIES,
         "sel_loss_weight": LOSS_WEIGHTS,
     }
-    chosen = {
-        setting: trial.suggest_categorical(f"{SELECTION}.{setting}", values)
-        for setting, values in choices.items()
-        if setting not in context.fixed
-    }
+    chosen = _suggested(trial, SELECTION, choices, rates, context)
     if context.sizes:  # as many prototypes as points are what it is compared with
         budget = context.fixed.get("sel_budget_per_class") or chosen.get("sel_budget_per_class")
         chosen["m_per_class"] = budget or chosen["m_per_class"]
-    return {
-        **chosen,
-        **{
-            setting: trial.suggest_float(f"{SELECTION}.{setting}", *values, log=True)
-            for setting, values in rates.items()
-            if setting not in context.fixed
-        },
+    return chosen
+
+
+def _suggested(
+    trial: Suggests,
+    method: str,
+    choices: Mapping[str, tuple[Any, ...]],
+    rates: Mapping[str, tuple[float, float]],
+    context: LatentContext,
+) -> dict[str, Any]:
+    """Choices, and ranges on a logarithmic scale, of a method's settings, but for those that are fixed."""
+    chosen = {
+        setting: trial.suggest_categorical(f"{method}.{setting}", values)
+        for setting, values in choices.items()
+        if setting not in context.fixed
     }
+    for setting, (low, high) in rates.items():
+        if setting not in context.fixed:
+            chosen[setting] = trial.suggest_float(f"{method}.{setting}", low, high, log=True)
+    return chosen
+
+
+def _shaping(trial: Suggests, context: LatentContext) -> dict[str, Any]:
+    """What is learned by. What episodes start from is the implicit method's, at its good point."""
+    choices: dict[str, tuple[Any, ...]] = {"shape_batch": BATCHES}
+    if context.sizes:
+        choices["m_per_class"] = context.sizes
+    rates = {"shape_lr": SHAPED_LEARNING_RATES, "shape_entropy": ACTOR_ENTROPIES}
+    if context.has_decoder:
+        rates["roundtrip_weight"] = ROUNDTRIP_WEIGHT
+    if context.actor_lrs:
+        choices["proto_rl_lr"] = context.actor_lrs
+    else:
+        rates["proto_rl_lr"] = ACTOR_LEARNING_RATES
+    return _suggested(trial, SHAPING, choices, rates, context)
 
 
 def _roundtrip_weight(trial: Suggests, context: LatentContext, name: str) -> float:
@@ -144,6 +178,10 @@ def good_points(context: LatentContext) -> list[dict[str, Any]]:
         for first, weight in enumerate(weights)
         for second, method in enumerate(context.methods)
     ]
+    # Whoever names learning rates wants each of them tried, as the grid does.
+    if SHAPING in context.methods and "proto_rl_lr" not in context.fixed:
+        first = _good_shaping(context) | _size(SHAPING, 0, context)
+        points += [{**first, f"{SHAPING}.proto_rl_lr": rate} for rate in context.actor_lrs[1:]]
     # With the cycle term fixed by hand, both points of a method are the same.
     return [point for place, point in enumerate(points) if point not in points[:place]]
 
@@ -161,6 +199,8 @@ def _size(method: str, place: int, context: LatentContext) -> dict[str, Any]:
 def _good_point(method: str, weight: float | None, context: LatentContext) -> dict[str, Any]:
     if method == SELECTION:
         return _good_selection(context)
+    if method == SHAPING:
+        return _good_shaping(context)
     point: dict[str, Any] = {
         "lr": {"implicit": 0.1, "unrolled": 0.03, "gradient_matching": 0.03, "kernel_ridge": 0.1}[method],
         "proto_steps_base": 60,
@@ -192,6 +232,19 @@ def _good_selection(context: LatentContext) -> dict[str, Any]:
         point["sel_budget_per_class"] = max(context.budgets)
     kept = {setting: value for setting, value in point.items() if setting not in context.fixed}
     return {"method": SELECTION, **{f"{SELECTION}.{setting}": value for setting, value in kept.items()}}
+
+
+def _good_shaping(context: LatentContext) -> dict[str, Any]:
+    point: dict[str, Any] = {
+        "shape_batch": 32,
+        "shape_lr": 0.01,
+        "shape_entropy": 1e-3,
+        "proto_rl_lr": context.actor_lrs[0] if context.actor_lrs else 0.01,
+    }
+    if context.has_decoder:
+        point["roundtrip_weight"] = 0.5
+    kept = {setting: value for setting, value in point.items() if setting not in context.fixed}
+    return {"method": SHAPING, **{f"{SHAPING}.{setting}": value for setting, value in kept.items()}}
 
 
 LATENT = Space("latent", suggest, good_points)

@@ -9,15 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.latent.config import (
-    METHODS,
-    PARTS,
-    PROTOTYPE_METHODS,
-    DataConfig,
-    DistillConfig,
-    EncoderConfig,
-    LatentConfig,
-)
+from trainables.latent.config import PARTS, DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.distill_config import METHODS, DistillConfig
 from trainables.schema import flag_name
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
@@ -85,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from trainables.latent.cache import default_cache
     from trainables.latent.latents import prepare_latents
     from trainables.latent.real_images import load_real_images
+    from trainables.latent.shaping.schedules import read_schedule
     from tune_dd.runs.outputs import write_run
     from tune_dd.runs.scored_sets import learn_set, score_controls
     from tune_dd.sweeps.latent.preflight import check_test_place
@@ -93,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
     budget = config.distill.sel_budget_per_class
     check_test_place(config.data)
+    if config.distill.shape_schedule is not None:
+        read_schedule(Path(config.distill.shape_schedule))  # before an encoder is trained for nothing
     real = load_real_images(config.data, cache, _report)
     real.refuse_more("--m-per-class", config.distill.m_per_class)
     real.refuse_more("--sel-budget-per-class", budget or 1)
@@ -134,7 +130,7 @@ def default_run_name(config: LatentConfig, methods: Sequence[str]) -> str:
     parts = ["+".join(methods), f"m{distill.m_per_class}"]
     if distill.labels != "hard":
         parts.insert(1, distill.labels)
-    if distill.sel_budget_per_class and set(methods) - set(PROTOTYPE_METHODS):
+    if distill.sel_budget_per_class and "rl_selection" in methods:
         parts.append(f"b{distill.sel_budget_per_class}")
     if distill.roundtrip_weight > 0:
         parts.append(f"rt{distill.roundtrip_weight:g}")
@@ -164,10 +160,9 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
     data, encoder, distill = config.data, config.encoder, config.distill
     default = LatentConfig().flat() | {"dataset": data.dataset, "backbone": encoder.backbone}
     told = {"method", "labels", "m_per_class", "proto_steps_base", "seed", "encoder_seed", "init"}
-    told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init"}
+    told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init", "shape_episodes"}
     changed = {k: v for k, v in config.flat().items() if v != default[k] and k not in told}
-    learning = [method for method in methods if method in PROTOTYPE_METHODS]
-    selecting = [method for method in methods if method not in PROTOTYPE_METHODS]
+    learning = [method for method in methods if method != "rl_selection"]
     lines = [
         f"data      {data.dataset}, split {data.split_seed}",
         f"encoder   {encoder.backbone}, seed {encoder.encoder_seed}",
@@ -177,9 +172,17 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
             f"distil    {', '.join(learning)}: {distill.m_per_class} per class, {distill.labels} labels, "
             f"{counted(distill.proto_steps_base, 'step')} from {distill.init}, seed {distill.seed}"
         )
-    if selecting:
+    if "rl_shaping" in methods:
+        what = counted(distill.shape_episodes, "episode")
+        if distill.shape_schedule is not None:
+            what = f"the schedule {distill.shape_schedule}"
         lines.append(
-            f"select    {', '.join(selecting)}: {distill.selection_budget} real points per class, "
+            f"shape     rl_shaping: {what} of {counted(distill.shape_decisions, 'decision')}, each for "
+            f"{counted(distill.shape_steps, 'step')}"
+        )
+    if "rl_selection" in methods:
+        lines.append(
+            f"select    rl_selection: {distill.selection_budget} real points per class, "
             f"{distill.sel_policy} policy, {counted(distill.sel_evaluations, 'reward evaluation')} from "
             f"{distill.sel_init}, seed {distill.seed}"
         )
@@ -208,8 +211,10 @@ class _Progress:
     def __call__(self, iteration: int, iterations: int, scores: dict[str, float]) -> None:
         last = iteration >= iterations or bool(scores["diverged"])
         steps, probe = scores["steps"], 100 * scores["probe_accuracy"]
-        made = scores.get("reward_evaluations")
-        where = f"step {steps:.0f}" if made is None else f"reward evaluation {made:.0f}"
+        where = f"step {steps:.0f}"
+        for counted_by, noun in (("reward_evaluations", "reward evaluation"), ("episodes", "episode")):
+            if counted_by in scores:
+                where = f"{noun} {scores[counted_by]:.0f}"
         line = f"  {where}  loss {scores['loss']:.4f}  probe {probe:.1f}"
         if self.in_place:
             print(f"\r\x1b[K{line}", end="\n" if last else "", flush=True)

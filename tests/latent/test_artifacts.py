@@ -11,8 +11,9 @@ import torch
 from tests.latent.gaussians import gaussian_latents
 from trainables.errors import InputError
 from trainables.latent.artifacts import Artifacts, load_artifacts, save_artifacts
-from trainables.latent.config import DistillConfig, LatentConfig
+from trainables.latent.config import LatentConfig
 from trainables.latent.controls import control_sets
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.prototypes.run import PrototypeRun
 
 

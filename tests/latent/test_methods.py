@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.latent.gaussians import gaussian_latents
-from trainables.latent.config import INITIALISATIONS, LABEL_TRACKS, PROTOTYPE_METHODS, DistillConfig
+from trainables.latent.distill_config import INITIALISATIONS, LABEL_TRACKS, PROTOTYPE_METHODS, DistillConfig
 from trainables.latent.newton import LogisticProblem, solve_logistic, with_bias
 from trainables.latent.probe import one_hot
 from trainables.latent.prototypes.implicit import SolvedProbe

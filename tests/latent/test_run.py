@@ -14,7 +14,7 @@ import torch
 
 from tests.latent.gaussians import gaussian_latents
 from trainables.errors import InputError
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.latents import LatentData
 from trainables.latent.prototypes.run import PrototypeRun
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.latent.gaussians import gaussian_latents
 from trainables.errors import InputError
-from trainables.latent.config import SELECTION_POLICIES, DistillConfig
+from trainables.latent.distill_config import SELECTION_POLICIES, DistillConfig
 from trainables.latent.initialisation import choose_points
 from trainables.latent.latents import LatentData
 from trainables.latent.methods import start_run

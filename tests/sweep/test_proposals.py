@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from search_spaces import LATENT_SPACES
 from trainables.errors import InputError
+from trainables.latent.distill_config import METHODS
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -38,8 +39,8 @@ def ended_in(config: LatentSweep, cell: LatentCell, params: dict[str, Any], *mor
 def worth(params: dict[str, Any]) -> float:
     """One method and a high learning rate are better."""
     method = params["method"]
-    rate = f"{method}.sel_lr" if method == "rl_selection" else f"{method}.lr"
-    return (method == "kernel_ridge") * 0.5 + params[rate]
+    rate = {"rl_selection": "sel_lr", "rl_shaping": "shape_lr"}.get(method, "lr")
+    return (method == "kernel_ridge") * 0.5 + params[f"{method}.{rate}"]
 
 
 def run(proposals: Proposals, numbers: range) -> list[TrialRecord]:
@@ -162,7 +163,7 @@ class TestWarmStart:
         records = run(new, range(20))
         assert not any(record.params in known for record in records)
         late = sum(record.params["method"] == "kernel_ridge" for record in records) / 20
-        assert late > 0.5, "it starts where the old sweep ended"
+        assert late > 2 / len(METHODS), "it starts where the old sweep ended"
 
     def test_what_does_not_fit_is_refused_with_its_reason(self) -> None:
         config = sweep(prototypes=(10,), num_trials=2, methods=("implicit",))

@@ -21,7 +21,8 @@ from search_spaces import (
 )
 from search_spaces.outline import outline
 from trainables.environment.config import EnvironmentConfig
-from trainables.latent.config import METHODS, PROTOTYPE_METHODS, LatentConfig
+from trainables.latent.config import LatentConfig
+from trainables.latent.distill_config import METHODS, PROTOTYPE_METHODS
 
 LATENT_CONTEXTS = [
     LatentContext(methods=methods, has_decoder=decoder, objective=objective)

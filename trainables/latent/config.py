@@ -9,25 +9,17 @@ dict (:class:`LatentConfig`), which is what command lines, search spaces and JSO
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.image_scoring import ImageScoring
 from trainables.schema import check_options, flag_name, from_flat, option, refuse_unknown
 
 DATASETS = ("digits", "cifar10", "cifar100", "custom", "features")
 BACKBONES = ("conv", "resnet18", "vit_b_16", "identity")
-PROTOTYPE_METHODS = ("implicit", "unrolled", "gradient_matching", "kernel_ridge")
-METHODS = (*PROTOTYPE_METHODS, "rl_selection")
-LABEL_TRACKS = ("hard", "soft")
-INITIALISATIONS = ("random", "herding", "kmeans")
-SELECTION_STARTS = ("random", "herding", "kmeans_medoids")
-SELECTION_POLICIES = ("sequential", "one_shot")
-SELECTION_ITERATIONS = 6
-"""Reports of a selection: as many as usual of prototypes, so that a scheduler compares like with like."""
 
 DATASET_OF = {
     "custom_train_dir": "custom",
@@ -174,89 +166,6 @@ class EncoderConfig:
             )
 
 
-@dataclass(frozen=True)
-class DistillConfig:
-    """How prototypes are learned from latents."""
-
-    method: str = option(
-        "implicit", "how prototypes are learned, or (rl_selection) real points chosen", choices=METHODS
-    )
-    labels: str = option("hard", "labels of the prototypes: fixed one-hot, or learned", choices=LABEL_TRACKS)
-    m_per_class: int = option(10, "prototypes per class", at_least=1)
-    proto_steps_base: int = option(60, "optimisation steps on the prototypes", at_least=1)
-    steps_per_iteration: int = option(10, "steps between two reports (a training_iteration)", at_least=1)
-    lr: float = option(
-        0.1, "Adam's learning rate on the prototypes, annealed to zero", above=0.0, at_most=1e30
-    )
-    init: str = option("kmeans", "real points the prototypes start from", choices=INITIALISATIONS)
-    roundtrip_weight: float = option(
-        0.0, "weight of the cycle term |E(D(x)) - x|^2 that keeps prototypes decodable", at_least=0.0
-    )
-    inner_l2: float = option(
-        1e-2, "L2 penalty of the probe (or ridge) that the method differentiates through", above=0.0
-    )
-    unroll_steps: int = option(20, "steps of the unrolled probe training", at_least=1)
-    batch_size: int = option(8192, "training latents in one step's outer loss (all, where fewer)", at_least=1)
-    sel_budget_per_class: int | None = option(
-        None,
-        "real points per class that rl_selection keeps (default: as many as prototypes)",
-        at_least=1,
-    )
-    sel_policy: str = option(
-        "sequential",
-        "rl_selection's policy: exchange points of the best subset so far, or draw whole subsets at once",
-        choices=SELECTION_POLICIES,
-    )
-    sel_init: str = option("herding", "the subset that rl_selection starts from", choices=SELECTION_STARTS)
-    sel_evaluations: int = option(
-        512, "reward evaluations of one rl_selection: subsets that a probe is trained on", at_least=1
-    )
-    sel_loss_weight: float = option(
-        0.05,
-        "weight, in rl_selection's reward, of the probe's loss on training latents beside its accuracy on the"
-        " reward half",
-        at_least=0.0,
-    )
-    sel_episodes: int = option(8, "subsets drawn for one update of rl_selection's policy", at_least=1)
-    sel_lr: float = option(
-        0.1,
-        "Adam's learning rate on rl_selection's policy; 0: it stays as it starts",
-        at_least=0.0,
-        at_most=1e30,
-    )
-    sel_entropy: float = option(0.0, "weight of the policy's entropy in its objective", at_least=0.0)
-    seed: int = option(0, "seed of the distillation", at_least=0)
-    threads: int = option(
-        1, "CPU threads of one run; part of the configuration, as sums depend on it", at_least=1
-    )
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if self.selects and self.labels == "soft":
-            raise InputError(
-                f"--labels is soft with the method {self.method}",
-                "real points keep the labels that they have",
-                "leave --labels out, or choose a method that learns prototypes",
-            )
-
-    @property
-    def selects(self) -> bool:
-        """Whether the method chooses real points instead of learning prototypes."""
-        return self.method not in PROTOTYPE_METHODS
-
-    @property
-    def selection_budget(self) -> int:
-        """Real points per class that a selection keeps."""
-        return self.sel_budget_per_class or self.m_per_class
-
-    @property
-    def iterations(self) -> int:
-        """Reports of a full run; the last one may be shorter."""
-        if self.selects:
-            return min(SELECTION_ITERATIONS, self.sel_evaluations)
-        return math.ceil(self.proto_steps_base / self.steps_per_iteration)
-
-
 PARTS: tuple[type, ...] = (DataConfig, EncoderConfig, DistillConfig, ImageScoring)
 
 
@@ -266,7 +175,7 @@ class LatentConfig:
 
     data: DataConfig = DataConfig()
     encoder: EncoderConfig = EncoderConfig()
-    distill: DistillConfig = DistillConfig()
+    distill: DistillConfig = dataclasses.field(default_factory=DistillConfig)
     scoring: ImageScoring = dataclasses.field(default_factory=ImageScoring)
 
     def __post_init__(self) -> None:

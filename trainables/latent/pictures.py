@@ -186,6 +186,39 @@ def draw_map(
     figure.savefig(path)
 
 
+def draw_schedule(
+    path: Path, terms: Sequence[str], weights: Floats, steps: int, title: str, subtitle: str = ""
+) -> None:
+    """Write the weights of loss terms over the steps of an episode: one line a term, logarithmic.
+
+    Args:
+        path: the PNG to write.
+        terms: names of the K terms.
+        weights: (T, K), above 0.
+        steps: that each of the T decisions holds for.
+        title, subtitle: what stands above.
+    """
+    figure = Figure(figsize=(7.5, 4.5), dpi=_DPI, facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    decisions = len(weights)
+    for index, name in enumerate(terms):
+        line = axes.stairs(weights[:, index], steps * np.arange(decisions + 1), baseline=None, linewidth=2)
+        line.set_edgecolor(_class_colours(10)[index % 10])
+        line.set_label(name)
+    axes.set_yscale("log")
+    axes.set_xlim(0, steps * decisions)
+    axes.set_xticks(steps * np.arange(decisions + 1))
+    axes.set_xlabel(f"step; weights are set every {steps}", fontsize=9)
+    axes.set_ylabel("weight", fontsize=9)
+    axes.tick_params(labelsize=8, colors="0.25")
+    axes.grid(axis="y", color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=12, weight="bold")
+    axes.set_title(subtitle, fontsize=9, color="0.35")
+    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
+    figure.savefig(path)
+
+
 def _write_numbers(axes: Axes, plane: Floats, labels: Labels, classes: int) -> None:
     """Each class's number in its middle, readable on any colour."""
     for index in range(classes):

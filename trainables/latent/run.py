@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from trainables.errors import InputError
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.full_probe import full_probe
 from trainables.latent.image_scorer import ImageScorer

@@ -11,11 +11,13 @@ import torch
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, save_artifacts
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import LatentData
-from trainables.latent.pictures import draw_classes, draw_map
+from trainables.latent.pictures import draw_classes, draw_map, draw_schedule
 from trainables.latent.real_images import RealImages
+from trainables.latent.shaping.schedules import SCHEDULE_FILE, Schedule, write_schedule
 from trainables.seeds import generator
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, new_run_folder, write_json
 from tune_dd.runs.scored_sets import ScoredSet
+from tune_dd.sweeps.plurals import counted
 
 MAP_POINTS = 1500
 """Training latents on the t-SNE map: a few seconds' work."""
@@ -96,6 +98,8 @@ def _draw_method(
         draw_classes(
             place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
         )
+    if method == "rl_shaping":
+        _draw_shaping(place, suffix, method, config, data, scored, report)
     rows = torch.randperm(len(data.train_x), generator=generator(config.distill.seed, "map"))[:MAP_POINTS]
     draw_map(
         place / f"tsne{suffix}.png",
@@ -107,6 +111,48 @@ def _draw_method(
         f"{what}, {method}: {accuracy}",
         noun=noun,
     )
+
+
+def _draw_shaping(
+    place: Path,
+    suffix: str,
+    method: str,
+    config: LatentConfig,
+    data: LatentData,
+    scored: ScoredSet,
+    report: Callable[[str], None],
+) -> None:
+    """The schedule, as a file and over time, and the decoded prototypes that it began with."""
+    assert scored.state is not None
+    assert scored.distilled is not None
+    stored = scored.state["schedule"]
+    if stored is None:
+        report("no episode was better than the trained prototypes it began with: there is no schedule")
+        return
+    schedule = Schedule(**stored)
+    path = place / SCHEDULE_FILE
+    write_schedule(path.with_stem(f"{path.stem}{suffix}"), schedule)
+    start, best = scored.scores["reward_of_start"], scored.scores["reward_of_best"]
+    draw_schedule(
+        place / f"schedule{suffix}.png",
+        schedule.terms,
+        np.array(schedule.weights),
+        config.distill.shape_steps,
+        f"{method}: loss weights of the best episode",
+        f"reward half {100 * start:.1f}% before, {100 * best:.1f}% after; "
+        f"best of {counted(int(scored.scores['episodes']), 'episode')}",
+    )
+    if data.codec is not None:
+        with torch.no_grad():
+            images = data.codec.decode(scored.state["start"]).permute(0, 2, 3, 1).numpy()
+        draw_classes(
+            place / f"prototypes_before{suffix}.png",
+            images,
+            scored.distilled.y.numpy(),
+            data.class_names,
+            f"{method}: prototypes before the episodes, decoded",
+            f"{config.data.dataset}, {config.encoder.backbone} encoder",
+        )
 
 
 def _draw_selection(

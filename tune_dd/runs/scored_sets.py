@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.latent.config import DistillConfig
 from trainables.latent.controls import FULL_DATA, control_sets, full_data_readings, full_data_scores
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.image_scorer import ImageScorer
 from trainables.latent.latents import LatentData

@@ -7,7 +7,7 @@ batch of real training latents. What is common (optimiser, cycle term, schedule,
 
 from __future__ import annotations
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.prototypes.gradient_matching import GradientMatching
 from trainables.latent.prototypes.implicit import ImplicitGradient
 from trainables.latent.prototypes.kernel_ridge import KernelRidge

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.newton import LogisticProblem, conjugate_gradients, solve_logistic, with_bias
 from trainables.latent.prototypes.objective import Objective
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 
 
 class Objective(ABC):

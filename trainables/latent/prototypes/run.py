@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.latent.adam import Adam
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.initialisation import initial_prototypes
 from trainables.latent.latents import LatentData

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.initialisation import choose_points, class_rows
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import one_hot

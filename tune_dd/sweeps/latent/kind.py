@@ -45,6 +45,10 @@ TRIAL_S = {"digits": 1.0, "features": 2.0}
 OTHER_TRIAL_S = 4.0
 # Of a selection, each subset that a probe is trained on: 13 to 25 ms at 2 and 5 points of 10 classes.
 EVALUATION_S = 0.02
+# Of a shaping, each episode of 200 steps at 10 points a class: of 32 dimensions, and of 128 with a codec of
+# 32 x 32 pixels.
+EPISODE_S = {"digits": 0.11, "features": 0.25}
+OTHER_EPISODE_S = 0.5
 # Of a report: the probe on another encoder, and the pixel network for each image that it is shown, those of
 # digits and of 32 x 32 pixels in colour (more pixels take longer, about in proportion).
 CROSS_S = 0.05
@@ -282,6 +286,8 @@ class LatentKind(Kind[LatentSweep]):
         seconds = TRIAL_S.get(parsed.data.dataset, OTHER_TRIAL_S)
         if parsed.distill.selects:
             seconds += EVALUATION_S * parsed.distill.sel_evaluations
+        if parsed.distill.shapes:
+            seconds += EPISODE_S.get(parsed.data.dataset, OTHER_EPISODE_S) * parsed.distill.shape_episodes
         if parsed.scoring.cross_encoder_seed is not None:
             seconds += CROSS_S * parsed.distill.iterations
         if parsed.scoring.pixel_passes is not None:

@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from search_spaces import LATENT_SPACES, LatentContext, Space
 from trainables.errors import InputError
 from trainables.latent.cache import default_cache
-from trainables.latent.config import (
-    BACKBONES,
-    DATASET_OF,
-    DATASETS,
-    LABEL_TRACKS,
-    METHODS,
-    PROTOTYPE_METHODS,
-    DataConfig,
-    DistillConfig,
-    EncoderConfig,
-    LatentConfig,
-)
+from trainables.latent.config import BACKBONES, DATASET_OF, DATASETS, DataConfig, EncoderConfig, LatentConfig
+from trainables.latent.distill_config import LABEL_TRACKS, METHODS, PROTOTYPE_METHODS, DistillConfig
 from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL, ImageScoring
 from trainables.latent.pixel_recipe import PIXEL_PASSES
 from trainables.schema import flag_name, option
@@ -78,6 +68,7 @@ class LatentSweep(SweepConfig):
     OTHER_SOURCE: ClassVar[str] = "other data or another encoder"
     PATHS: ClassVar[tuple[str, ...]] = (
         "data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test",
+        "shape_schedule",
     )  # fmt: skip
 
     name: str = option("", "the sweep's folder in the storage (default: digits-YYYYmmdd-HHMMSS)")
@@ -109,6 +100,13 @@ class LatentSweep(SweepConfig):
         int,
         at_least=1,
     )
+    proto_rl_lrs: tuple[float, ...] = many(
+        (),
+        "learning rates of rl_shaping's actor-critic to choose among (default: a range)",
+        float,
+        at_least=0.0,
+        at_most=1e30,
+    )
     methods: tuple[str, ...] = many(
         (),
         "how prototypes are learned, or real points chosen (default: all that the label track has)",
@@ -138,6 +136,12 @@ class LatentSweep(SweepConfig):
                     f"only {dataset} reads it",
                     f"add --datasets {dataset} or leave it out",
                 )
+        if self.proto_rl_lrs and "proto_rl_lr" in self.settings:
+            raise InputError(
+                f"--proto-rl-lr is {self.settings['proto_rl_lr']} with --proto-rl-lrs",
+                "the one is for all trials, the others are chosen among",
+                "leave one of them out",
+            )
         for method in self.tried_methods:
             DistillConfig(method=method, labels=self.labels)
         for setting, objective in _OBJECTIVE_OF.items():
@@ -200,8 +204,8 @@ class LatentSweep(SweepConfig):
         """Points per class among which trials choose; empty where cells have a number each."""
         if self.pareto != ACCURACY_BYTES:
             return ()
-        learns = any(method in PROTOTYPE_METHODS for method in self.tried_methods)
-        selects = any(method not in PROTOTYPE_METHODS for method in self.tried_methods)
+        selects = "rl_selection" in self.tried_methods
+        learns = set(self.tried_methods) != {"rl_selection"}
         fixed = self.settings.get("sel_budget_per_class")
         budgets = (self.budgets if fixed is None else (fixed,)) or self.prototypes
         return tuple(sorted({*(self.prototypes * learns), *(budgets * selects)}))
@@ -280,6 +284,7 @@ class LatentSweep(SweepConfig):
             methods=self.tried_methods,
             has_decoder=cell.backbone != "identity",
             budgets=self.budgets,
+            actor_lrs=self.proto_rl_lrs,
             sizes=self.prototypes if self.pareto == ACCURACY_BYTES else (),
         )
 

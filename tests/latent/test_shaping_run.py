@@ -1,0 +1,172 @@
+"""RL-Shaping's promises to whoever runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.latent.gaussians import gaussian_latents
+from trainables.errors import InputError
+from trainables.latent.distill_config import DistillConfig
+from trainables.latent.latents import LatentData
+from trainables.latent.methods import start_run
+from trainables.latent.shaping.run import ShapingRun
+from trainables.latent.shaping.schedules import Schedule, read_schedule, write_schedule
+
+SMALL = {
+    "shape_episodes": 20,
+    "shape_batch": 4,
+    "shape_decisions": 3,
+    "shape_steps": 5,
+    "proto_steps_base": 15,
+}
+
+
+def config(**settings: Any) -> DistillConfig:
+    return DistillConfig(**{"method": "rl_shaping", "m_per_class": 2, **SMALL, **settings})
+
+
+def finished(settings: DistillConfig, data: LatentData) -> tuple[ShapingRun, list[dict[str, float]]]:
+    run = start_run(settings, data)
+    assert isinstance(run, ShapingRun)
+    reports = []
+    while not run.done:
+        reports.append(run.step())
+    return run, reports
+
+
+@pytest.fixture(scope="module")
+def data() -> LatentData:
+    return gaussian_latents(separation=1.5)
+
+
+def test_the_first_report_is_the_trained_start_and_no_later_one_is_worse(data: LatentData) -> None:
+    run, reports = finished(config(), data)
+    base = start_run(config(method="implicit"), data)
+    while not base.done:
+        scores = base.step()
+    assert reports[0]["roundtrip_accuracy"] == scores["roundtrip_accuracy"]
+    assert [report["episodes"] for report in reports] == [0, 4, 8, 12, 16, 20]
+    assert run.iteration == run.config.iterations == 6
+    rewards = [report["reward_of_best"] for report in reports]
+    assert rewards[0] == reports[0]["reward_of_start"]
+    assert rewards[-1] >= rewards[0]
+    assert run.schedule is not None, "on these data there is something to gain"
+    assert torch.tensor(run.schedule.weights).shape == (3, 6)
+
+
+@pytest.mark.parametrize(("episodes", "batch", "reports"), [(1, 32, 2), (33, 32, 3), (200, 32, 6)])
+def test_reports_by_the_number_of_updates(episodes: int, batch: int, reports: int) -> None:
+    assert config(shape_episodes=episodes, shape_batch=batch).iterations == reports
+
+
+def test_a_single_episode_is_a_run_too(data: LatentData) -> None:
+    _, reports = finished(config(shape_episodes=1), data)
+    assert reports[-1]["episodes"] == 1
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another(data: LatentData) -> None:
+    first, second, other = (finished(config(seed=seed), data)[0] for seed in (0, 0, 1))
+    assert torch.equal(first.points, second.points)
+    assert not torch.equal(first.points, other.points)
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_a_restored_run_goes_on_bit_for_bit(data: LatentData, after: int) -> None:
+    whole, reports = finished(config(), data)
+    cut = start_run(config(), data)
+    for _ in range(after):
+        cut.step()
+    stream = io.BytesIO()
+    torch.save(cut.state_dict(), stream)
+    stream.seek(0)
+    restored = start_run(config(), data)
+    restored.load_state_dict(torch.load(stream, weights_only=True))
+    assert isinstance(restored, ShapingRun)
+    while not restored.done:
+        last = restored.step()
+    assert torch.equal(restored.points, whole.points)
+    timing = {"optimise_cpu_s"}
+    assert {k: v for k, v in last.items() if k not in timing} == {
+        k: v for k, v in reports[-1].items() if k not in timing
+    }
+    assert restored.schedule == whole.schedule
+
+
+def test_a_state_of_other_prototypes_is_refused(data: LatentData) -> None:
+    run, _ = finished(config(), data)
+    with pytest.raises(InputError, match="needs the state of rl_shaping"):
+        start_run(config(m_per_class=3), data).load_state_dict(run.state_dict())
+
+
+def test_a_learned_schedule_is_applied_to_another_seed_and_other_data(
+    data: LatentData, tmp_path: Path
+) -> None:
+    run, _ = finished(config(), data)
+    assert run.schedule is not None
+    path = tmp_path / "schedule.json"
+    write_schedule(path, run.schedule)
+    assert read_schedule(path) == run.schedule
+    applied, reports = finished(config(shape_schedule=str(path), seed=1), gaussian_latents(classes=5))
+    assert reports[-1]["episodes"] == 1
+    assert applied.schedule is not None
+    assert torch.allclose(
+        torch.tensor(applied.schedule.weights), torch.tensor(run.schedule.weights), rtol=1e-4
+    )
+    with pytest.raises(InputError, match="give --shape-decisions 3"):
+        start_run(config(shape_schedule=str(path), shape_decisions=8), data)
+    with pytest.raises(InputError, match="no decoder"):
+        start_run(config(shape_schedule=str(path)), gaussian_latents(codec=False))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("{", "damaged"),
+        ("[]", "holds none"),
+        (json.dumps({"kind": "other"}), "holds none"),
+        (json.dumps({"kind": "tune-dd schedule of loss weights", "terms": ["probe"]}), "damaged"),
+        (
+            json.dumps(
+                {"kind": "tune-dd schedule of loss weights", "terms": ["probe"], "weights": [[1.0], [-1.0]]}
+            ),
+            "holds none",
+        ),
+    ],
+)
+def test_what_is_no_schedule_is_refused_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "schedule.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_schedule(path)
+
+
+def test_a_schedule_says_nothing_of_terms_that_it_does_not_know() -> None:
+    schedule = Schedule(("probe", "cycle"), [[1.0, 0.5], [2.0, 0.25]])
+    on = schedule.on(("cycle", "realism", "probe"), torch.zeros(1))
+    assert on.tolist() == [[0.5, 0.0, 1.0], [0.25, 0.0, 2.0]]
+
+
+def test_features_are_shaped_by_direct_accuracy() -> None:
+    data = gaussian_latents(codec=False)
+    run, reports = finished(config(), data)
+    assert "roundtrip_accuracy" not in reports[-1]
+    assert run.schedule is None or "cycle" not in run.schedule.terms
+
+
+def test_soft_labels_are_refused() -> None:
+    with pytest.raises(InputError, match="labels is soft"):
+        config(labels="soft")
+
+
+def test_a_start_that_diverges_is_a_result_at_chance(data: LatentData) -> None:
+    run, reports = finished(config(lr=1e30), data)
+    assert run.diverged and len(reports) == 1
+    assert reports[-1]["probe_accuracy"] == pytest.approx(1 / 3)
