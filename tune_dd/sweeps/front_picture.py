@@ -22,8 +22,8 @@ _WORDS = {
     "size_bytes": "bytes of the set",
     "probe_accuracy": "probe accuracy",
     "roundtrip_accuracy": "round trip accuracy",
-    "cross_encoder_accuracy": "accuracy by another encoder",
-    "pixel_accuracy": "accuracy of a network trained on images",
+    "cross_encoder_accuracy": "accuracy, other encoder",
+    "pixel_accuracy": "pixel accuracy",
 }
 _MARKS = "PXDs*v^<>ph8d"
 
@@ -100,4 +100,4 @@ def _shown(scores: Mapping[str, float], axis: Mapping[str, Any]) -> float:
 
 def _label(axis: Mapping[str, Any]) -> str:
     words = _WORDS.get(axis["score"], axis["score"])
-    return words if axis["score"] == "size_bytes" else f"{words}, percent of the selection half"
+    return words if axis["score"] == "size_bytes" else f"{words}, % of the selection half"
