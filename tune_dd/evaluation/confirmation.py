@@ -185,12 +185,12 @@ def _seed_matters(sets: Sequence[DistilledSet]) -> bool:
 
 
 def _identity(data: LatentData, seeds: Sequence[int], what: dict[str, Any]) -> str:
-    code = {"code": _code_version(), "torch": torch.__version__}
+    code = {"code": code_version(), "torch": torch.__version__}
     return content_key({"latents": data.key, "seeds": list(seeds), **code, **what})
 
 
 @functools.cache
-def _code_version() -> str:
+def code_version() -> str:
     """A digest of all sources that a row's scores may depend on: other code makes other rows."""
     digest = hashlib.sha256()
     for path in sorted(Path(latent.__file__).parent.rglob("*.py")):
