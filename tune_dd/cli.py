@@ -17,6 +17,7 @@ VERBS = {
     "distill": "one configuration, start to end, with pictures",
     "evaluate": "a sweep's best configurations again on fresh seeds, then on test data",
     "reproduce": "one trial of a sweep again, alone",
+    "verdict": "whether reinforcement learning helps, beside controls of equal cost, on test data",
     "validate": "what fresh learners make of a distilled environment",
 }
 

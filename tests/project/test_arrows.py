@@ -17,14 +17,16 @@ FORBIDDEN = {
 }
 PURE = ("trainables.latent", "trainables.environment")
 TEST_DOOR = "trainables.latent.test_access"
-# Who may import or name what: test data are reached through evaluate, and through nothing else.
+# Who may import or name what: test data are reached through evaluate and verdict, and through nothing else.
 ONLY = {
     "load_test_pool": {TEST_DOOR},
     # These two load test items as well, where they are told to.
     "load_custom_images": {"trainables.latent.datasets", "trainables.latent.custom_images"},
     "load_features": {"trainables.latent.datasets"},
-    TEST_DOOR: {"tune_dd.evaluation.cells"},
+    TEST_DOOR: {"tune_dd.evaluation.cells", "tune_dd.verdicts.on_test"},
     "tune_dd.evaluation.cells": {"tune_dd.evaluate"},
+    "tune_dd.verdicts.on_test": {"tune_dd.verdicts.session"},
+    "tune_dd.verdicts.session": {"tune_dd.verdict"},
 }
 
 
@@ -113,7 +115,8 @@ def test_the_project_keeps_its_arrows() -> None:
 def test_the_door_to_test_data_exists() -> None:
     # Were it renamed, the rule above would guard nothing.
     files = module_files(ROOT)
-    assert {TEST_DOOR, "tune_dd.evaluation.cells", "tune_dd.evaluate"} <= set(files)
+    doors = {"tune_dd.evaluation.cells", "tune_dd.verdicts.on_test", "tune_dd.verdicts.session"}
+    assert {TEST_DOOR, *doors, "tune_dd.evaluate", "tune_dd.verdict"} <= set(files)
     assert "load_test_pool" in files[TEST_DOOR].read_text()
     assert {"load_custom_images", "load_features"} <= names(files["trainables.latent.datasets"])
 

@@ -27,6 +27,7 @@ TINY = {
     "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12",
     "evaluate": "--top-k 1 --fresh-seeds 2",
     "reproduce": "",
+    "verdict": "--ae-epochs 1 --latent-dim 4 --seeds 2 --encoder-seeds 2 --budgets 1 --evaluations 12",
     "validate": "--learners 4 --episodes 1",
     "distill environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4",
     "search environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4 --num-trials 2",

@@ -87,18 +87,19 @@ def bootstrap_means(rows: Mapping[str, Sequence[Hits]], seed: int = 0) -> dict[s
         n = min(_CHUNK, SAMPLES - first)
         drawn = rng.integers(items, size=(n, items)) + items * np.arange(n)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=n * items).reshape(n, items).astype(np.float32)
-        accuracies = counts @ runs.T / items  # (n, items) x (items, R) -> (n, R)
+        # Whole numbers, exact: equal rows differ by nothing, however many runs they have.
+        right = (counts @ runs.T).astype(np.float64)  # (n, items) x (items, R) -> (n, R)
         encoder = rng.integers(encoders, size=(n, encoders))
         run = rng.integers(seeds, size=(n, encoders, seeds))
         start = 0
         for name, row in rows.items():
             each = len(row[0])
-            own = accuracies[:, start : start + encoders * each].reshape(n, encoders, each)
+            own = right[:, start : start + encoders * each].reshape(n, encoders, each)
             start += encoders * each
             chosen = np.take_along_axis(own, encoder[:, :, None], 1)  # (n, encoders drawn, each)
             if each > 1:
                 chosen = np.take_along_axis(chosen, run, 2)
-            means[name][first : first + n] = chosen.mean((1, 2))
+            means[name][first : first + n] = (chosen.sum(2) / each).sum(1) / (encoders * items)
     return means
 
 

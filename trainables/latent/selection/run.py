@@ -52,6 +52,11 @@ class SelectionRun(Run):
     def done(self) -> bool:
         return self.diverged or self.reward.evaluations >= self.config.sel_evaluations
 
+    @property
+    def claimed_accuracy(self) -> float | None:
+        """Of the kept subset on the reward half, by the reward itself; ``None`` before the first."""
+        return None if self._best is None else float(self._best.accuracy)
+
     def advance(self) -> dict[str, float]:
         goal = -(-self.config.sel_evaluations * (self.iteration + 1) // self.config.iterations)
         try:

@@ -1,0 +1,122 @@
+"""What hits come to: accuracies, differences with their intervals, and the check of what rewards claim.
+
+Plain values for JSON throughout; the part that decides is test, or the selection half where test stays
+closed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tune_dd.evaluation.comparisons import Compared, compare
+from tune_dd.evaluation.intervals import Hits, estimate
+from tune_dd.verdicts.panels import Panel, Row
+from tune_dd.verdicts.plan import Plan
+
+MOST_CLAIMED = 0.2
+"""Points that a reward may promise beyond what the protocol's probe finds of the same set."""
+
+
+def panels_of(
+    plan: Plan, rows: Sequence[Row], hits: Mapping[str, Mapping[str, Sequence[Hits]]]
+) -> list[dict[str, Any]]:
+    """Every panel with its rows.
+
+    Args:
+        hits: part ("test", where it was read, "selection", "reward") -> row's name -> hits on each encoder.
+    """
+    by_panel: dict[Panel, list[Row]] = {}
+    for row in rows:
+        by_panel.setdefault(row.panel, []).append(row)
+    pairs = [(own[0], other) for own in by_panel.values() for other in own[1:]]
+    compared: dict[str, dict[str, Compared]] = {}
+    for part, by_row in hits.items():
+        found = compare(by_row, [(rl.name, other.name) for rl, other in pairs], len(pairs))
+        compared[part] = {other.name: one for (_, other), one in zip(pairs, found, strict=True)}
+    return [
+        {
+            **dataclasses.asdict(panel),
+            "counted": panel.asked.counted,
+            "count": plan.counts[panel.question],
+            "items": {part: by_row[own[0].name][0].shape[1] for part, by_row in hits.items()},
+            "rows": [_row(row, hits, compared) for row in own],
+        }
+        for panel, own in by_panel.items()
+    ]
+
+
+def _row(
+    row: Row,
+    hits: Mapping[str, Mapping[str, Sequence[Hits]]],
+    compared: Mapping[str, Mapping[str, Compared]],
+) -> dict[str, Any]:
+    return {
+        "contender": row.contender,
+        "words": row.panel.asked.contenders()[row.contender].words,
+        "runs": [len(runs) for runs in row.runs],
+        "evaluations": int(np.median([done.made.evaluations for done in row.all_done])),
+        "cpu_s": float(np.median([done.cpu_s for done in row.all_done])),
+        "accuracy": {part: _accuracy(by_row[row.name]) for part, by_row in hits.items()},
+        "rl_minus_this": {
+            part: _plain(by_row[row.name]) for part, by_row in compared.items() if row.name in by_row
+        }
+        or None,
+    }
+
+
+def _accuracy(hits: Sequence[Hits]) -> dict[str, Any]:
+    """Over encoders' means; over the seeds of a single one, which are one run where all are alike."""
+    if len(hits) > 1:
+        found = estimate([float(runs.mean()) for runs in hits])
+    else:
+        runs = hits[0][:1] if (hits[0] == hits[0][:1]).all() else hits[0]
+        found = estimate([float(run.mean()) for run in runs])
+    return {
+        # JSON has no NaN: a single value has no interval.
+        key: None if value != value else value
+        for key, value in dataclasses.asdict(found).items()
+    }
+
+
+def _plain(compared: Compared) -> dict[str, Any]:
+    plain = compared.plain
+    return {
+        **dataclasses.asdict(compared.corrected),
+        "verdict": compared.corrected.verdict,
+        "uncorrected": {"low": plain.low, "high": plain.high, "verdict": plain.verdict},
+    }
+
+
+def claims(rows: Sequence[Row]) -> dict[str, Any]:
+    """The reward-hacking check: what contenders' rewards promise of their sets, and the protocol finds.
+
+    Returns:
+        ``sets`` with a claim, ``largest_gap`` between claim and finding on the reward half, in [0, 1] (either
+        may be the larger), ``row`` and ``identity`` of where it is, ``allowed``, and whether it is ``kept``.
+    """
+    # What a set claims is told once, by the objective that its reward stands for.
+    own = [row for row in rows if row.panel.objective == row.panel.asked.objectives[0]]
+    gaps = [
+        (abs(done.made.claimed_reward - found.reward_accuracy), row.name, cell.identity)
+        for row in own
+        for runs in row.runs
+        for cell, done in runs
+        if done.made.claimed_reward is not None
+        and (found := done.classifiers[row.panel.objective]) is not None
+    ]
+    allowed = MOST_CLAIMED / 100
+    if not gaps:
+        return {"sets": 0, "largest_gap": None, "row": None, "identity": None, "allowed": allowed}
+    gap, name, identity = max(gaps)
+    return {
+        "sets": len(gaps),
+        "largest_gap": gap,
+        "row": name,
+        "identity": identity,
+        "allowed": allowed,
+        "kept": gap < allowed,
+    }

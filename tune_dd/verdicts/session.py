@@ -1,0 +1,221 @@
+"""From a plan to a verdict: encoders, cells, test, and what is written and said."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from trainables.errors import InputError
+from trainables.latent.cache import Report
+from trainables.latent.compute import trial_device
+from trainables.latent.full_probe import full_probe
+from trainables.latent.initialisation import class_rows
+from trainables.latent.latents import LatentData, prepare_latents
+from tune_dd.runs.folder import read_json, versions, write_json
+from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.plurals import counted
+from tune_dd.sweeps.ray_session import _local_cpus
+from tune_dd.verdicts import cells, words
+from tune_dd.verdicts.findings import claims, panels_of
+from tune_dd.verdicts.forest import draw_forest
+from tune_dd.verdicts.on_test import ACCESS_LOG, hits_on_test
+from tune_dd.verdicts.panels import hits_on_halves, rows_of
+from tune_dd.verdicts.plan import Cell, Plan, cells_of
+from tune_dd.verdicts.questions import QUESTIONS
+from tune_dd.verdicts.work import do_all
+
+SETTINGS_FILE = "settings.json"
+VERDICT_FILE = "verdict.json"
+PICTURE_FILE = "verdict.png"
+_LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of the command.
+
+    Attributes:
+        folder: results of this verdict.
+        cache: encoders and latents.
+        workers: cells at a time; ``None`` takes all CPUs.
+        read_test: ``False`` leaves test closed.
+    """
+
+    plan: Plan
+    folder: Path
+    cache: Path
+    workers: int | None
+    read_test: bool
+    display: LiveDisplay
+
+
+def reach_verdict(session: Session) -> int:
+    """Do what is missing, and say what it comes to.
+
+    Returns:
+        The exit code: 1 where workers died so often that cells are missing.
+
+    Raises:
+        InputError: the folder holds a verdict of other settings, or somebody else is at work on it.
+    """
+    session.folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(session.folder / _LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(
+            f"{session.folder} is being filled by another process",
+            "two would do the same work",
+            "wait for it, or give another --name",
+        ) from None
+    with lock:
+        _hold_settings(session.folder, session.plan.settings())
+        return _reach(session)
+
+
+def _hold_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Keep the settings of a new verdict; refuse others where there is one."""
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        write_json(path, {"settings": dict(settings)})
+        return
+    known = read_json(path, "a verdict's settings").get("settings", {})
+    for name, value in settings.items():
+        if known.get(name) != value:
+            raise InputError(
+                f"{name} is {_shown(value)} and was {_shown(known.get(name))} in {folder}",
+                "a verdict goes on with the settings that it began with",
+                "give those, or another --name",
+            )
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _reach(session: Session) -> int:
+    plan, started = session.plan, time.monotonic()
+    latents = _prepare(session)
+    keys = {seed: data.key for seed, data in latents.items()}
+    every = list(cells_of(plan, keys))
+    folder = session.folder / cells.FOLDER
+    folder.mkdir(exist_ok=True)
+    other = plan.with_seed(plan.cross_encoder_seed) if plan.reads_other_encoder else None
+    jobs = {
+        cell.identity: cells.Job(
+            cell,
+            plan.data,
+            plan.with_seed(cell.encoder_seed),
+            other,
+            session.cache,
+            folder / f"{cell.identity}.pt",
+        )
+        for cell in every
+    }
+    workers = session.workers or _local_cpus()
+    lost = do_all(list(jobs.values()), workers, session.display)
+    if lost:
+        print(
+            f"tune-dd verdict: {len(lost)} of {counted(len(jobs), 'cell')} are missing, as their workers "
+            f"died each time (the first is {lost[0].cell.contender}, {lost[0].cell.budget} per class): the same "
+            "command goes on where this one stopped.",
+            file=sys.stderr,
+        )
+        return 1
+    done = [(cell, cells.read(jobs[cell.identity].path)) for cell in every]
+    rows = rows_of(plan, done)
+    hits = hits_on_halves(plan, rows, latents)
+    if session.read_test:
+        hits = {
+            "test": hits_on_test(plan, rows, session.folder, session.cache, session.display.say),
+            **hits,
+        }
+    panels = panels_of(plan, rows, hits)
+    claimed = claims(rows)
+    told = _tell(plan, panels, claimed)
+    content = _content(plan, panels, claimed, told, latents, done, time.monotonic() - started)
+    write_json(session.folder / VERDICT_FILE, content)
+    draw_forest(
+        session.folder / PICTURE_FILE,
+        panels,
+        f"Does RL help? {plan.data.dataset}, {_part_words(session.read_test)}",
+        f"{counted(len(plan.seeds), 'seed')} on each of {counted(len(plan.encoder_seeds), 'encoder')}; "
+        f"intervals hold together with 95% confidence",
+    )
+    read = (
+        f"each reading of test is a line of {ACCESS_LOG} there" if session.read_test else "test was not read"
+    )
+    print(f"\nwritten to {session.folder}: {VERDICT_FILE}, {PICTURE_FILE}; {read}")
+    return 0
+
+
+def _prepare(session: Session) -> dict[int, LatentData]:
+    """Every encoder's latents by seed, trained where they are not cached."""
+    plan = session.plan
+    seeds = [*plan.encoder_seeds, *([plan.cross_encoder_seed] if plan.reads_other_encoder else [])]
+    found = {}
+    for seed in seeds:
+        encoder = plan.with_seed(seed)
+        device = trial_device(encoder.device, 0)
+        report = _indented(session.display)
+        data = prepare_latents(plan.data, encoder, session.cache, report, codec_device=device)
+        class_rows(data.train_y, len(data.class_names), max(plan.budgets))
+        full_probe(data)  # workers find it in the cache
+        found[seed] = data
+    return found
+
+
+def _indented(display: LiveDisplay) -> Report:
+    return lambda line: display.say(f"  {line}")
+
+
+def _tell(plan: Plan, panels: Sequence[Mapping[str, Any]], claimed: Mapping[str, Any]) -> dict[str, Any]:
+    """Print tables, sentences, the check and the answer; returns the words that summaries keep."""
+    sentences = [words.sentences(panel) for panel in panels]
+    told = {
+        "sentences": [sentence for own in sentences for sentence in own],
+        "reward_hacking": words.claims_sentence(claimed),
+        "answer": words.answer(panels, plan.data.dataset),
+    }
+    for panel in panels:
+        print("\n" + words.table(panel, len(plan.seeds), len(plan.encoder_seeds)))
+    number = counted(len(told["sentences"]), "comparison")
+    print(f"\n{words.LEGEND.format(comparisons=number)}\n")
+    print("\n".join(told["sentences"]))
+    print(f"\n{told['reward_hacking']}\n\n{told['answer']}", flush=True)
+    return told
+
+
+def _content(
+    plan: Plan,
+    panels: Sequence[Mapping[str, Any]],
+    claimed: Mapping[str, Any],
+    told: Mapping[str, Any],
+    latents: Mapping[int, LatentData],
+    done: Sequence[tuple[Cell, cells.Done]],
+    wall_s: float,
+) -> dict[str, Any]:
+    first = latents[plan.encoder_seeds[0]].provenance
+    return {
+        **told,
+        "settings": plan.settings(),
+        "contenders": {name: list(QUESTIONS[name].contenders()) for name in plan.questions},
+        "claims": dict(claimed),
+        "panels": list(panels),
+        "data": {name: first[name] for name in ("data_fingerprint", "split_digest", "split_sizes")},
+        "latents": {str(seed): data.key for seed, data in latents.items()},
+        "cells": len(done),
+        "cells_cpu_s": sum(found.cpu_s for _, found in done),
+        "wall_time_s": wall_s,
+        "versions": versions(),
+    }
+
+
+def _part_words(read_test: bool) -> str:
+    return "on test" if read_test else "on the selection half of validation"

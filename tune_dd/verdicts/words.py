@@ -1,0 +1,162 @@
+"""A verdict's findings for a terminal: a table for each panel, a sentence for each row, an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_dd.evaluation.intervals import Difference, Estimate
+from tune_dd.runs.score_table import aligned
+from tune_dd.sweeps.plurals import counted
+from tune_dd.verdicts.objectives import OBJECTIVES
+from tune_dd.verdicts.questions import QUESTIONS
+
+Finding = Mapping[str, Any]
+_SAME_COST = 1.25
+LEGEND = """\
+Accuracies in percent +- half-width of the 95% interval over encoders (over seeds, with one). RL minus
+this: in points; the interval in brackets holds together with those of all {comparisons} of this
+verdict (paired bootstrap over encoders, seeds and items, corrected for their number). selection and reward:
+the same on the halves of validation; rewards are taken on the latter, so what is gained there alone is
+overfitting. CPU s: median of making a set."""
+
+
+def deciding_part(panel: Finding) -> str:
+    """Where differences count: on test, or on the selection half where test stayed closed."""
+    return "test" if "test" in panel["items"] else "selection"
+
+
+def panel_words(panel: Finding) -> str:
+    """``RL-Selection, 10 per class``, with the objective where the question has several."""
+    question = QUESTIONS[panel["question"]]
+    own = f", {OBJECTIVES[panel['objective']].words}" if len(question.objectives) > 1 else ""
+    return f"{panel['budget']} per class{own}"
+
+
+def table(panel: Finding, seeds: int, encoders: int) -> str:
+    """A panel's rows, the RL method's above a line."""
+    question, part = QUESTIONS[panel["question"]], deciding_part(panel)
+    on = "test" if part == "test" else "the selection half, test not read"
+    heading = (
+        f"{question.method}, {panel_words(panel)}: {OBJECTIVES[panel['objective']].words} accuracy of "
+        f"{counted(seeds, 'seed')} on {counted(encoders, 'encoder')}, "
+        f"{counted(panel['count'], panel['counted'])}, {panel['items'][part]} items of {on}"
+    )
+    parts = [part, *(half for half in ("selection", "reward") if half != part)]
+    headings = ["", *parts, f"RL minus this ({part})", *parts[1:], "evaluations", "CPU s"]
+    lines = aligned([headings, *(_cells(row, parts) for row in panel["rows"])])
+    rule = "-" * max(map(len, lines))
+    return "\n".join([heading, lines[0], rule, lines[1], rule, *lines[2:]])
+
+
+def _cells(row: Finding, parts: Sequence[str]) -> list[str]:
+    differences = row["rl_minus_this"]
+    return [
+        row["words"],
+        _percent(row["accuracy"][parts[0]]),
+        *(f"{100 * row['accuracy'][part]['mean']:.1f}" for part in parts[1:]),
+        str(_difference(differences[parts[0]])) if differences else "",
+        *(f"{100 * differences[part]['mean']:+.1f}" if differences else "" for part in parts[1:]),
+        str(row["evaluations"]),
+        f"{row['cpu_s']:.2f}",
+    ]
+
+
+def sentences(panel: Finding) -> list[str]:
+    """One for each control: who is better, by how much, at what cost."""
+    rl, *controls = panel["rows"]
+    return [_sentence(panel, rl, control) for control in controls]
+
+
+def _sentence(panel: Finding, rl: Finding, control: Finding) -> str:
+    found = control["rl_minus_this"][deciding_part(panel)]
+    where = panel_words(panel)
+    low, high = (100 * found[end] for end in ("low", "high"))
+    cost = _cost(rl["cpu_s"], control["cpu_s"])
+    if rl["evaluations"] and control["evaluations"] not in (0, rl["evaluations"]):
+        cost += f" and {rl['evaluations']} {panel['counted']}s to its {control['evaluations']}"
+    if found["verdict"] == "no difference found":
+        interval = f"{100 * found['mean']:+.1f} [{low:+.1f}, {high:+.1f}]"
+        return f"{rl['words']} against {control['words']}, {where}: no difference found ({interval}), {cost}."
+    if found["verdict"] == "worse":
+        low, high = -high, -low
+    verb = "beats" if found["verdict"] == "better" else "is worse than"
+    points = f"{abs(100 * found['mean']):.1f} points [{low:.1f}, {high:.1f}]"
+    return f"{rl['words']} {verb} {control['words']}, {where}, by {points}, {cost}."
+
+
+def _cost(ours_s: float, theirs_s: float) -> str:
+    ratio = ours_s / max(theirs_s, 1e-9)
+    if 1 / _SAME_COST < ratio < _SAME_COST:
+        return "at about the same CPU seconds"
+    return (
+        f"at {ratio:,.0f} times the CPU seconds" if ratio >= 10 else f"at {ratio:.1f} times the CPU seconds"
+    )
+
+
+def claims_sentence(found: Finding) -> str:
+    """The reward-hacking check in a sentence."""
+    if not found["sets"]:
+        return "Reward hacking: no set claims a reward."
+    gap, allowed = 100 * found["largest_gap"], 100 * found["allowed"]
+    verdict = "no reward was hacked" if found["kept"] else "a reward is not what the protocol measures"
+    return (
+        f"Reward hacking: what training claims of a set and what the protocol's probe finds of it on the "
+        f"reward half differ by at most {gap:.2f} points ({counted(found['sets'], 'set')}, allowed are less "
+        f"than {allowed:.1f}): {verdict}."
+    )
+
+
+def answer(panels: Sequence[Finding], dataset: str) -> str:
+    """Does RL help? In a sentence or two for each question."""
+    told = []
+    for name in dict.fromkeys(panel["question"] for panel in panels):
+        own = [panel for panel in panels if panel["question"] == name]
+        verdicts = [
+            [row["rl_minus_this"][deciding_part(panel)]["verdict"] for row in panel["rows"][1:]]
+            for panel in own
+        ]
+        everywhere = [
+            panel_words(panel) for panel, found in zip(own, verdicts, strict=True) if set(found) == {"better"}
+        ]
+        flat = [verdict for found in verdicts for verdict in found]
+        better, worse = flat.count("better"), flat.count("worse")
+        if len(everywhere) == len(own):
+            opening = "RL helps"
+        elif everywhere:
+            opening = f"RL helps at {' and at '.join(everywhere)} alone"
+        elif better and not worse:
+            opening = "RL is not shown to help beyond its best control"
+        elif better:
+            opening = "RL does not help beyond its best control"
+        else:
+            opening = "RL is not shown to help"
+        told.append(
+            f"{opening} on {dataset}: {QUESTIONS[name].method} is better than its control in {better} of "
+            f"{counted(len(flat), 'comparison')}, worse in {worse}, and no difference is found in "
+            f"{len(flat) - better - worse}.{_resolution(own)}"
+        )
+    return "\n".join(told)
+
+
+def _resolution(panels: Sequence[Finding]) -> str:
+    """What could have been seen: a difference of no interval's half-width is found only by luck."""
+    halves = sorted(
+        (found["high"] - found["low"]) / 2
+        for panel in panels
+        for row in panel["rows"][1:]
+        if (found := row["rl_minus_this"][deciding_part(panel)])["verdict"] == "no difference found"
+    )
+    if not halves:
+        return ""
+    return f" Differences under about {100 * halves[len(halves) // 2]:.1f} points could not be told here."
+
+
+def _difference(found: Finding) -> Difference:
+    return Difference(found["mean"], found["low"], found["high"])
+
+
+def _percent(found: Finding) -> str:
+    if found["high"] is None:
+        return f"{100 * found['mean']:.1f}"
+    return str(Estimate(**found)).partition(" (")[0]
