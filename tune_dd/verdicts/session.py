@@ -123,8 +123,8 @@ def _reach(session: Session) -> int:
     if lost:
         print(
             f"tune-dd verdict: {len(lost)} of {counted(len(jobs), 'cell')} are missing, as their workers "
-            f"died each time (the first is {lost[0].cell.contender}, {lost[0].cell.budget} per class): the same "
-            "command goes on where this one stopped.",
+            f"died each time (the first is {lost[0].cell.contender}, {lost[0].cell.budget} per class): "
+            "the same command goes on where this one stopped.",
             file=sys.stderr,
         )
         return 1

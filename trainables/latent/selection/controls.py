@@ -19,6 +19,8 @@ from trainables.seeds import generator
 
 # Subsets that do not depend on each other are solved together.
 _TOGETHER = 32
+# Swaps that are judged before it is known whether those before them are kept: more are mostly in vain.
+_AHEAD = 8
 
 Control = Callable[[DistillConfig, LatentData, SubsetReward], Tensor]
 
@@ -38,26 +40,39 @@ def best_of_n(config: DistillConfig, data: LatentData, reward: SubsetReward) -> 
 
 def swap_search(config: DistillConfig, data: LatentData, reward: SubsetReward) -> Tensor:
     """Local search from ``sel_init``: a random point for a random other one, kept unless it is worse."""
-    randomness = generator(config.seed, "swap search")
     classes = len(data.class_names)
     rows = class_rows(data.train_y, classes, reward.budget)
     current = choose_points(
         config.sel_init, data.train_x, data.train_y, classes, reward.budget, config.seed
     )  # (C * m,)
     worth = float(reward.judge(current[None]).scores)
-    while reward.evaluations < config.sel_evaluations:
-        slot = int(torch.randint(len(current), (), generator=randomness))
-        others = rows[slot // reward.budget]
-        others = others[~torch.isin(others, current)]
-        if not len(others):  # of a class that is chosen whole
-            reward.evaluations += 1
-            continue
-        changed = current.clone()
-        changed[slot] = others[int(torch.randint(len(others), (), generator=randomness))]
-        found = float(reward.judge(changed[None]).scores)
-        if found >= worth:
-            current, worth = changed, found
+    while (left := config.sel_evaluations - reward.evaluations) > 0:
+        asked = reward.evaluations
+        # As if each were refused: solved together, they cost little more than one.
+        swapped = torch.stack(
+            [
+                _swapped(current, rows, reward.budget, generator(config.seed, "swap search", asked + ahead))
+                for ahead in range(min(_AHEAD, left))
+            ]
+        )
+        scores = reward.judge(swapped).scores
+        kept = torch.nonzero(scores >= worth)[:1].flatten().tolist()
+        # Those behind the first that is kept would never have been asked for.
+        reward.evaluations = asked + (kept[0] + 1 if kept else len(swapped))
+        for which in kept:
+            current, worth = swapped[which], float(scores[which])
     return current
+
+
+def _swapped(current: Tensor, rows: list[Tensor], budget: int, randomness: torch.Generator) -> Tensor:
+    """A random point for another of its class; the same points where that class is chosen whole."""
+    slot = int(torch.randint(len(current), (), generator=randomness))
+    others = rows[slot // budget]
+    others = others[~torch.isin(others, current)]
+    changed = current.clone()
+    if len(others):
+        changed[slot] = others[int(torch.randint(len(others), (), generator=randomness))]
+    return changed
 
 
 def greedy_forward(config: DistillConfig, data: LatentData, reward: SubsetReward) -> Tensor:
