@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import torch
 from trainables.errors import InputError
 from trainables.latent.cache import content_key
 from trainables.latent.config import DataConfig, DistillConfig, EncoderConfig
+from trainables.whole_files import sha256_of
 from tune_dd.evaluation.confirmation import code_version
 from tune_dd.verdicts import objectives as objectives_module
 from tune_dd.verdicts.contenders import Contender
@@ -90,8 +91,8 @@ class Plan:
         for part in ("data", "encoder"):
             own |= dataclasses.asdict(own.pop(part))
         del own["encoder_seed"]  # encoder_seeds are those that count
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
-        return {**plain, "counts": dict(self.counts)}
+        own |= {QUESTIONS[name].count_name: count for name, count in own.pop("counts").items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
 
 
 @dataclass(frozen=True)
@@ -125,26 +126,23 @@ def cells_of(plan: Plan, keys: Mapping[int, str]) -> Iterator[Cell]:
     Args:
         keys: content keys of the latents by encoder seed, the other encoder's too where it is read.
     """
+    contenders = {name: QUESTIONS[name].contenders() for name in plan.questions}
+    configs = {
+        (name, budget, seed): dataclasses.replace(
+            QUESTIONS[name].configure(budget, plan.counts[name]), seed=seed
+        )
+        for seed in plan.seeds
+        for name in plan.questions
+        for budget in plan.budgets
+    }
     for encoder_seed in plan.encoder_seeds:
-        for seed in plan.seeds:
-            for name in plan.questions:
-                question = QUESTIONS[name]
-                for budget in plan.budgets:
-                    for contender_name, contender in question.contenders().items():
-                        if not contender.seeded and seed != plan.seeds[0]:
-                            continue
-                        config = question.configure(budget, plan.counts[name])
-                        config = dataclasses.replace(config, seed=seed)
-                        objectives = plan.objectives(question)
-                        read = _keys_read(plan, objectives, encoder_seed, keys)
-                        yield Cell(
-                            question=name,
-                            contender=contender_name,
-                            config=config,
-                            encoder_seed=encoder_seed,
-                            objectives=objectives,
-                            identity=_identity(config, contender_name, contender, objectives, read),
-                        )
+        for (question, _, seed), config in configs.items():
+            objectives = plan.objectives(QUESTIONS[question])
+            read = _keys_read(plan, objectives, encoder_seed, keys)
+            for name, contender in contenders[question].items():
+                if contender.seeded or seed == plan.seeds[0]:
+                    identity = _identity(config, name, contender, objectives, read)
+                    yield Cell(question, name, config, encoder_seed, objectives, identity)
 
 
 def _keys_read(
@@ -157,14 +155,19 @@ def _keys_read(
 def _identity(
     config: DistillConfig, name: str, contender: Contender, objectives: tuple[str, ...], read: list[str]
 ) -> str:
-    sources = [Path(inspect.getfile(of)).read_bytes() for of in (contender.make, objectives_module)]
+    sources = [_digest(inspect.getfile(of)) for of in (contender.make, objectives_module)]
     return content_key(
         {
             "config": dataclasses.asdict(config),
             "contender": name,
             "objectives": list(objectives),
             "latents": read,
-            "code": [code_version(), *(hashlib.sha256(source).hexdigest() for source in sources)],
+            "code": [code_version(), *sources],
             "torch": torch.__version__,
         }
     )
+
+
+@functools.cache
+def _digest(source: str) -> str:
+    return sha256_of(Path(source))

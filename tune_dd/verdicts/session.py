@@ -17,6 +17,7 @@ from trainables.latent.compute import trial_device
 from trainables.latent.full_probe import full_probe
 from trainables.latent.initialisation import class_rows
 from trainables.latent.latents import LatentData, prepare_latents
+from trainables.schema import flag_name
 from tune_dd.runs.folder import read_json, versions, write_json
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.plurals import counted
@@ -89,14 +90,18 @@ def _hold_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if known.get(name) != value:
             raise InputError(
-                f"{name} is {_shown(value)} and was {_shown(known.get(name))} in {folder}",
+                f"{flag_name(name)} is {_as_given(name, value)} and was {_as_given(name, known.get(name))} "
+                f"for {folder}",
                 "a verdict goes on with the settings that it began with",
                 "give those, or another --name",
             )
 
 
-def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _as_given(name: str, value: Any) -> str:
+    """A setting as its flag takes it: of seeds, how many."""
+    if not isinstance(value, list):
+        return "left out" if value is None else str(value)
+    return str(len(value)) if name.endswith("seeds") else " ".join(map(str, value))
 
 
 def _reach(session: Session) -> int:

@@ -1,0 +1,110 @@
+"""``tune-dd verdict`` on features of a few classes: the real command, then the same again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import run_python
+from tune_dd import verdict
+
+WORDS = (
+    "--dataset features --features-train train.npz --features-test test.npz --name toy --seeds 2 --budgets 1 "
+    "--evaluations 8 --cache cache"
+).split()
+CELLS = 6 * 2 + 1  # herding knows no seed
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished verdict that has not been on test; returns the folder it was started from."""
+    place = tmp_path_factory.mktemp("verdict")
+    rng = np.random.default_rng(0)
+    for part, per_class in (("train", 60), ("test", 30)):
+        labels = np.repeat(np.arange(3), per_class)
+        features = 1.5 * np.eye(3, 6)[labels] + rng.normal(size=(len(labels), 6))
+        np.savez(place / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+    done = run_python("-m", "tune_dd.cli", "verdict", *WORDS, "--no-test", "--workers", "1", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (place / "out.txt").write_text(done.stdout)
+    return place
+
+
+@pytest.fixture
+def place(reached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it that a test may change, and stands in."""
+    copy = tmp_path / "copy"
+    shutil.copytree(reached, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def content(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / "results/verdicts/toy/verdict.json").read_text())
+    return found
+
+
+def stamps(place: Path) -> dict[str, int]:
+    folder = place / "results/verdicts/toy/cells"
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_without_test_it_compares_on_the_selection_half(reached: Path) -> None:
+    found, out = content(reached), (reached / "out.txt").read_text()
+    assert found["settings"]["encoder_seeds"] == [0]  # features have one encoder
+    [panel] = found["panels"]
+    assert set(panel["items"]) == {"selection", "reward"}
+    assert len(stamps(reached)) == found["cells"] == CELLS
+    assert not (reached / "results/verdicts/toy/test_access.jsonl").exists()
+    assert "test was not read" in out and f"{CELLS} of {CELLS} cells" in out
+    for told in (*found["sentences"], found["reward_hacking"], found["answer"]):
+        assert told in out
+    assert len(found["sentences"]) == 6
+    assert found["claims"]["kept"]
+    evaluations = {row["contender"]: row["evaluations"] for row in panel["rows"]}
+    assert {evaluations.pop(name) for name in ("herding", "kmeans_medoids")} == {0}
+    assert set(evaluations.values()) == {8}
+    assert found["versions"]["torch"] and found["data"]["data_fingerprint"]
+
+
+def test_the_same_again_makes_nothing_anew_and_reads_test_once(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stamps(place)
+    for _ in range(2):
+        assert verdict.main(WORDS) == 0
+        assert f"{CELLS} of {CELLS} cells are there from before" in capsys.readouterr().out
+        assert stamps(place) == before
+        assert len((place / "results/verdicts/toy/test_access.jsonl").read_text().splitlines()) == 1
+        assert content(place)["panels"][0]["items"]["test"] == 90
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ("--seeds 3", "--seeds is 3 and was 2 for"),
+        ("--evaluations 13", "--evaluations is 13 and was 8 for"),
+        ("--split-seed 1", "--split-seed is 1 and was 0 for"),
+        ("--encoder-seeds 3 --name other", "--encoder-seeds is 3 with --dataset features, but features were"),
+        ("--budgets 100 --name other", "100 real points per class are asked for, but the smallest class has"),
+        ("--questions shaking", "--questions"),
+        ("--name ../other", "--name is '../other', but must be one folder's name"),
+        ("--encoder-seed 1", "--encoder-seed is not a flag of this command: did you mean --encoder-seeds?"),
+        ("--budgets 0", "--budgets is 0, but must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_line(
+    place: Path, capsys: pytest.CaptureFixture[str], changed: str, told: str
+) -> None:
+    try:
+        code = verdict.main([*WORDS, *changed.split()])
+    except SystemExit as left:  # as the parser leaves
+        code = int(str(left.code))
+    err = capsys.readouterr().err
+    assert code == 2
+    assert told in err and len(err.splitlines()) == 1

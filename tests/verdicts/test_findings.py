@@ -1,0 +1,111 @@
+"""What is planted in a verdict's rows is found, counted, and said."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.latent.gaussians import gaussian_latents
+from tests.verdicts import made_rows
+from tune_dd.verdicts import words
+from tune_dd.verdicts.findings import claims, panels_of
+from tune_dd.verdicts.forest import draw_forest
+from tune_dd.verdicts.panels import hits_on_halves
+
+LATENTS = {seed: gaussian_latents(separation=2.0, seed=seed) for seed in (0, 1)}
+CONTROLS = (
+    "herding", "kmeans_medoids", "best_of_n", "swap_search", "greedy_forward", "untrained_policy",
+)  # fmt: skip
+
+
+def panels(noise: dict[str, float], **changed: Any) -> list[dict[str, Any]]:
+    plan = made_rows.plan(**changed)
+    rows = made_rows.rows(plan, LATENTS, noise)
+    return panels_of(plan, rows, hits_on_halves(plan, rows, LATENTS))
+
+
+def verdicts(panel: dict[str, Any]) -> list[str]:
+    assert [row["contender"] for row in panel["rows"]] == ["rl_selection", *CONTROLS]
+    return [row["rl_minus_this"]["selection"]["verdict"] for row in panel["rows"][1:]]
+
+
+def test_planted_differences_are_found_and_said() -> None:
+    # The method and herding are as right as can be; the others are far from it.
+    [panel] = panels({**dict.fromkeys(CONTROLS, 4.0), "rl_selection": 0.0, "herding": 0.0})
+    assert verdicts(panel) == ["no difference found", *["better"] * 5]
+    herding, medoids, *_ = words.sentences(panel)
+    assert herding == (
+        "RL-Selection against herding, 1 per class: no difference found (+0.0 [+0.0, +0.0]), at about the "
+        "same CPU seconds."
+    )
+    beats = r"RL-Selection beats k-means medoids, 1 per class, by \d+\.\d points \[\d+\.\d, \d+\.\d\], at .*"
+    assert re.fullmatch(beats, medoids)
+    told = words.answer([panel], "planted data")
+    assert told.startswith("RL is not shown to help beyond its best control on planted data: ")
+    assert "better than its control in 5 of 6 comparisons, worse in 0" in told
+
+
+@pytest.mark.parametrize(
+    ("rl", "controls", "verdict", "opening"),
+    [
+        (0.0, 4.0, "better", "RL helps on digits"),
+        (4.0, 0.0, "worse", "RL is not shown to help on digits"),
+        (0.0, 0.0, "no difference found", "RL is not shown to help on digits"),
+    ],
+)
+def test_the_answer_follows_from_all_controls(rl: float, controls: float, verdict: str, opening: str) -> None:
+    [panel] = panels({**dict.fromkeys(CONTROLS, controls), "rl_selection": rl})
+    assert verdicts(panel) == [verdict] * 6
+    assert words.answer([panel], "digits").startswith(opening)
+
+
+def test_an_answer_for_some_budgets_names_them() -> None:
+    [better] = panels({**dict.fromkeys(CONTROLS, 4.0), "rl_selection": 0.0})
+    [equal] = panels(dict.fromkeys((*CONTROLS, "rl_selection"), 0.0))
+    told = words.answer([better, {**equal, "budget": 10}], "digits")
+    assert told.startswith(
+        "RL helps at 1 per class alone on digits: RL-Selection is better than its control in 6"
+    )
+
+
+def test_intervals_are_corrected_for_all_panels() -> None:
+    [alone] = panels({})
+    first, second = panels({}, budgets=(1, 2))
+    one, both = (panel["rows"][3]["rl_minus_this"]["selection"] for panel in (alone, first))
+    assert both["mean"] == one["mean"]
+    assert both["low"] <= one["low"] <= one["uncorrected"]["low"]
+    assert both["high"] >= one["high"] >= one["uncorrected"]["high"]
+    assert second["budget"] == 2
+    json.dumps([first, second], allow_nan=False)
+
+
+def test_rewards_that_promise_too_much_are_told() -> None:
+    plan = made_rows.plan()
+    honest = claims(made_rows.rows(plan, LATENTS, {}))
+    assert honest["sets"] == 2 * 3 * 6  # herding's claim nothing
+    assert honest["largest_gap"] == 0 and honest["kept"]
+    assert "no reward was hacked" in words.claims_sentence(honest)
+    hacked = claims(made_rows.rows(plan, LATENTS, {}, overclaim=0.004))
+    assert hacked["largest_gap"] == pytest.approx(0.004) and not hacked["kept"]
+    assert "at most 0.40 points" in words.claims_sentence(hacked)
+
+
+def test_the_table_holds_every_row_and_half() -> None:
+    [panel] = panels({})
+    lines = words.table(panel, seeds=3, encoders=2).splitlines()
+    assert "3 seeds on 2 encoders, 8 reward evaluations, 120 items of the selection half" in lines[0]
+    assert lines[1].split() == "selection reward RL minus this (selection) reward evaluations CPU s".split()
+    assert [line.split("  ")[0] for line in lines if not line.startswith("-")][2:] == [
+        row["words"] for row in panel["rows"]
+    ]
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    draw_forest(tmp_path / "verdict.png", panels({}, budgets=(1, 2)), "Does RL help?", "3 seeds")
+    with Image.open(tmp_path / "verdict.png") as image:
+        assert image.size[0] > 800 and image.size[1] > 500

@@ -1,0 +1,83 @@
+"""What a verdict is worth after its driver or its workers were killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.sweep import sweeps
+from tests.verdicts import verdicts
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+CELLS = 2 * (6 * 2 + 1)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part, per_class in (("train", 60), ("test", 30)):
+        labels = np.repeat(np.arange(3), per_class)
+        features = 1.5 * np.eye(3, 6)[labels] + rng.normal(size=(len(labels), 6))
+        np.savez(tmp_path / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+    return tmp_path
+
+
+def made(place: Path, name: str) -> dict[str, int]:
+    """When each cell's file was written."""
+    folder = place / "results" / "verdicts" / name / "cells"
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.pt")} if folder.exists() else {}
+
+
+def accuracies(place: Path, name: str) -> Any:
+    content = json.loads((place / "results" / "verdicts" / name / "verdict.json").read_text())
+    assert content["cells"] == CELLS
+    return [[(row["accuracy"], row["rl_minus_this"]) for row in panel["rows"]] for panel in content["panels"]]
+
+
+def test_killed_driver_and_workers_lead_to_the_same_verdict(place: Path) -> None:
+    log = place / "log"
+    sweeps.finish(verdicts.start(place, "whole", log), log)
+    for moment in (2, 9, 17):
+        process = verdicts.start(place, "killed", log)
+        sweeps.wait_for(lambda moment=moment: len(made(place, "killed")) >= moment, process, log)
+        sweeps.kill_driver(process)
+        before = made(place, "killed")
+        assert moment <= len(before) < CELLS
+    process = verdicts.start(place, "killed", log)
+    struck: list[int] = []
+
+    def strike() -> bool:
+        fresh = [pid for pid in verdicts.workers(process.pid) if pid not in struck]
+        if len(made(place, "killed")) > len(before) and fresh:
+            struck.append(fresh[0])
+            sweeps.kill(fresh[0])
+        return bool(struck)
+
+    sweeps.wait_for(strike, process, log)
+    assert f"of {CELLS} cells are there from before" in sweeps.finish(process, log)
+    after = made(place, "killed")
+    assert len(after) == CELLS and before.items() <= after.items()
+    assert after.keys() == made(place, "whole").keys()
+    assert accuracies(place, "killed") == accuracies(place, "whole")
+    assert len((place / "results/verdicts/killed/test_access.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_worker_that_always_dies_is_told_in_a_line(place: Path) -> None:
+    log = place / "log"
+    process = verdicts.start(place, "hurt", log)
+
+    def ended() -> bool:
+        for pid in verdicts.workers(process.pid):
+            sweeps.kill(pid)
+        return process.poll() is not None
+
+    verdicts.wait(ended)
+    assert process.returncode == 1
+    last = log.read_text().splitlines()[-1]
+    assert last.startswith("tune-dd verdict: ") and "the same command goes on where this one stopped" in last
+    sweeps.finish(verdicts.start(place, "hurt", log), log)
+    assert len(made(place, "hurt")) == CELLS
