@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from trainables.errors import InputError
-from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.distilled_set import DistilledSet
-from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.latents import LatentData
 from trainables.latent.probe import LinearClassifier
 from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
 from tune_dd.verdicts.contenders import Made
+from tune_dd.verdicts.encoders import prepare
 from tune_dd.verdicts.objectives import OBJECTIVES
 from tune_dd.verdicts.plan import Cell
 from tune_dd.verdicts.questions import QUESTIONS
@@ -84,7 +84,7 @@ def do(job: Job) -> None:
 @functools.lru_cache(maxsize=4)
 def _latents(data: DataConfig, encoder: EncoderConfig, cache: Path) -> LatentData:
     """Opened once by a worker, not once for each of its cells."""
-    return prepare_latents(data, encoder, cache, print, codec_device=trial_device(encoder.device, 0))
+    return prepare(data, encoder, cache)
 
 
 def write(path: Path, cell: Cell, done: Done) -> None:

@@ -77,6 +77,11 @@ class Plan:
             for name in self.objectives(QUESTIONS[question])
         )
 
+    @property
+    def all_encoders(self) -> tuple[int, ...]:
+        """Seeds of the encoders that sets are made with or items are seen by."""
+        return self.encoder_seeds + ((self.cross_encoder_seed,) if self.reads_other_encoder else ())
+
     def objectives(self, question: Question) -> tuple[str, ...]:
         """Those of a question that these data have: features have no decoder."""
         return tuple(name for name in question.objectives if self.has_decoder or not OBJECTIVES[name].decodes)

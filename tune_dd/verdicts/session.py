@@ -13,16 +13,14 @@ import filelock
 
 from trainables.errors import InputError
 from trainables.latent.cache import Report
-from trainables.latent.compute import trial_device
-from trainables.latent.full_probe import full_probe
-from trainables.latent.initialisation import class_rows
-from trainables.latent.latents import LatentData, prepare_latents
+from trainables.latent.latents import LatentData, cached_key
 from trainables.schema import flag_name
 from tune_dd.runs.folder import read_json, versions, write_json
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.ray_session import _local_cpus
 from tune_dd.verdicts import cells, words
+from tune_dd.verdicts.encoders import prepare, prepare_large
 from tune_dd.verdicts.findings import claims, panels_of
 from tune_dd.verdicts.forest import draw_forest
 from tune_dd.verdicts.on_test import ACCESS_LOG, hits_on_test
@@ -106,8 +104,11 @@ def _as_given(name: str, value: Any) -> str:
 
 def _reach(session: Session) -> int:
     plan, started = session.plan, time.monotonic()
-    latents = _prepare(session)
-    keys = {seed: data.key for seed, data in latents.items()}
+    report = _indented(session.display)
+    keys = {
+        seed: cached_key(plan.data, plan.with_seed(seed), session.cache, report) for seed in plan.all_encoders
+    }
+    untrained = prepare_large(plan, keys, session.cache, report)
     every = list(cells_of(plan, keys))
     folder = session.folder / cells.FOLDER
     folder.mkdir(exist_ok=True)
@@ -124,7 +125,7 @@ def _reach(session: Session) -> int:
         for cell in every
     }
     workers = session.workers or _local_cpus()
-    lost = do_all(list(jobs.values()), workers, session.display)
+    lost = do_all(list(jobs.values()), untrained, workers, session.display)
     if lost:
         print(
             f"tune-dd verdict: {len(lost)} of {counted(len(jobs), 'cell')} are missing, as their workers "
@@ -134,6 +135,7 @@ def _reach(session: Session) -> int:
         )
         return 1
     done = [(cell, cells.read(jobs[cell.identity].path)) for cell in every]
+    latents = {seed: prepare(plan.data, plan.with_seed(seed), session.cache, report) for seed in keys}
     rows = rows_of(plan, done)
     hits = hits_on_halves(plan, rows, latents)
     if session.read_test:
@@ -158,22 +160,6 @@ def _reach(session: Session) -> int:
     )
     print(f"\nwritten to {session.folder}: {VERDICT_FILE}, {PICTURE_FILE}; {read}")
     return 0
-
-
-def _prepare(session: Session) -> dict[int, LatentData]:
-    """Every encoder's latents by seed, trained where they are not cached."""
-    plan = session.plan
-    seeds = [*plan.encoder_seeds, *([plan.cross_encoder_seed] if plan.reads_other_encoder else [])]
-    found = {}
-    for seed in seeds:
-        encoder = plan.with_seed(seed)
-        device = trial_device(encoder.device, 0)
-        report = _indented(session.display)
-        data = prepare_latents(plan.data, encoder, session.cache, report, codec_device=device)
-        class_rows(data.train_y, len(data.class_names), max(plan.budgets))
-        full_probe(data)  # workers find it in the cache
-        found[seed] = data
-    return found
 
 
 def _indented(display: LiveDisplay) -> Report:
