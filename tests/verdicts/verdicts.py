@@ -34,7 +34,7 @@ def start(place: Path, name: str, log: Path) -> Process:
 
 def workers(pid: int) -> list[int]:
     """The processes that make cells of the verdict ``pid``."""
-    return sorted(child for child, name in descendants(pid).items() if name.startswith("ray::do"))
+    return sorted(child for child, name in descendants(pid).items() if name.startswith("ray::_do"))
 
 
 def wait(condition: Callable[[], bool], timeout_s: float = 300) -> None:
