@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import pytest
 
 from tests.sweep import sweeps
 from tests.verdicts import verdicts
+from tune_dd import verdict
+from tune_dd.verdicts import work
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CELLS = 2 * (6 * 2 + 1)
@@ -66,18 +71,30 @@ def test_killed_driver_and_workers_lead_to_the_same_verdict(place: Path) -> None
     assert len((place / "results/verdicts/killed/test_access.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_worker_that_always_dies_is_told_in_a_line(place: Path) -> None:
-    log = place / "log"
-    process = verdicts.start(place, "hurt", log)
+def test_workers_that_die_each_time_are_told_in_a_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(sweeps.ROOT))
+    monkeypatch.setattr(work, "RETRIES", 0)
+    words = [*verdicts.WORDS, "--name", "hurt", "--seeds", "1", "--budgets", "1"]
+    ended = threading.Event()
 
-    def ended() -> bool:
-        for pid in verdicts.workers(process.pid):
-            sweeps.kill(pid)
-        return process.poll() is not None
+    def strike() -> None:
+        while not ended.wait(0.02):
+            for pid in verdicts.workers(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    sweeps.kill(pid)
 
-    verdicts.wait(ended)
-    assert process.returncode == 1
-    last = log.read_text().splitlines()[-1]
-    assert last.startswith("tune-dd verdict: ") and "the same command goes on where this one stopped" in last
-    sweeps.finish(verdicts.start(place, "hurt", log), log)
-    assert len(made(place, "hurt")) == CELLS
+    killer = threading.Thread(target=strike)
+    killer.start()
+    try:
+        assert verdict.main(words) == 1
+    finally:
+        ended.set()
+        killer.join()
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("tune-dd verdict: ") and "the same command goes on where this one stopped" in told
+    assert len(made(place, "hurt")) < 7
+    assert verdict.main(words) == 0
+    assert len(made(place, "hurt")) == 7

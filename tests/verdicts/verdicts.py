@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.sweep.sweeps import ROOT, STARTED, Process, descendants
@@ -35,11 +33,3 @@ def start(place: Path, name: str, log: Path) -> Process:
 def workers(pid: int) -> list[int]:
     """The processes that make cells of the verdict ``pid``."""
     return sorted(child for child, name in descendants(pid).items() if name.startswith("ray::_do"))
-
-
-def wait(condition: Callable[[], bool], timeout_s: float = 300) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
