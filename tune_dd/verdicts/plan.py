@@ -14,7 +14,8 @@ import torch
 
 from trainables.errors import InputError
 from trainables.latent.cache import content_key
-from trainables.latent.config import DataConfig, DistillConfig, EncoderConfig
+from trainables.latent.config import DataConfig, EncoderConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.whole_files import sha256_of
 from tune_dd.evaluation.confirmation import code_version
 from tune_dd.verdicts import objectives as objectives_module

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 
 if TYPE_CHECKING:
     from tune_dd.verdicts.contenders import Contender
+
+
+_UPDATES = 8
+_SMALLEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,24 @@ def _selection_contenders() -> Mapping[str, Contender]:
     return contenders()
 
 
+def _shaping_config(budget: int, count: int) -> DistillConfig:
+    # A fixed number of updates, as far as batches are neither too small to learn from nor slow to play.
+    batch = min(max(count // _UPDATES, _SMALLEST_BATCH), DistillConfig.shape_batch)
+    return DistillConfig(
+        method="rl_shaping",
+        m_per_class=budget,
+        roundtrip_weight=0.5,
+        shape_episodes=count,
+        shape_batch=batch,
+    )
+
+
+def _shaping_contenders() -> Mapping[str, Contender]:
+    from tune_dd.verdicts.shaping import contenders
+
+    return contenders()
+
+
 QUESTIONS = {
     question.name: question
     for question in (
@@ -72,6 +94,17 @@ QUESTIONS = {
             flag="--evaluations",
             counted="reward evaluation",
             count=128,
+        ),
+        Question(
+            name="shaping",
+            method="RL-Shaping",
+            rl="rl_shaping",
+            contenders=_shaping_contenders,
+            objectives=("roundtrip_accuracy", "cross_encoder_accuracy"),
+            configure=_shaping_config,
+            flag="--episodes",
+            counted="episode",
+            count=32,
         ),
     )
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from trainables.latent.config import DistillConfig
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.initialisation import choose_points
 from trainables.latent.latents import LatentData

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainables.errors import InputError
 from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
@@ -21,6 +22,8 @@ from trainables.seeds import generator
 
 BASE_METHOD = "implicit"
 """What prototypes are trained by first: per CPU second the best of the methods that learn them."""
+MOST_BYTES = 4e9
+"""Of Jacobians: twice as much is in memory for a moment."""
 
 
 class ShapingRun(Run):
@@ -46,7 +49,8 @@ class ShapingRun(Run):
         self.points = self._base.x.detach()
         self.schedule: Schedule | None = None  # of the best episode; none while the start is best
         self.episodes = 0
-        self._best_score = self._best_accuracy = self._mean_score = 0.0
+        # Of the kept set: its score, and the accuracy on the reward half that is in it.
+        self._best_score = self.best_accuracy = self._mean_score = 0.0
         if self._given is not None:
             self._given.check(config, data)
 
@@ -60,8 +64,12 @@ class ShapingRun(Run):
 
     def advance(self) -> dict[str, float]:
         if not self._base.done:
-            return self._train_base()
-        task, learner = self._opened()
+            loss = self.train_start()
+            if not self.diverged:
+                self._policy_of(self.open_task())
+            return self._told(loss)
+        task = self.open_task()
+        learner = self._policy_of(task)
         updates, blocks = self.config.shape_updates, self.config.iterations - 1
         goal = -(-updates * self.iteration // blocks) * self.config.shape_batch
         worth = []
@@ -78,23 +86,23 @@ class ShapingRun(Run):
         self._mean_score = sum(worth) / max(len(worth), 1)
         return self._told(1 - self._mean_score)
 
-    def _train_base(self) -> dict[str, float]:
+    def train_start(self) -> float:
+        """Train the prototypes that episodes start from; returns the last loss."""
         losses = []
         while not self._base.done:
             losses.append(self._base.advance()["loss"])
         self.diverged = self._base.diverged
         self.points = self._base.x.detach().clone()
         self.steps = self._base.steps
-        return self._told(losses[-1])
+        return losses[-1]
 
     def _told(self, loss: float) -> dict[str, float]:
-        task, learner = (None, None) if self.diverged else self._opened()
         return {
             "loss": 0.0 if self.diverged else loss,
             "episodes": float(self.episodes),
-            "reward_of_start": 0.0 if task is None else task.start_accuracy,
-            "reward_of_best": self._best_accuracy,
-            **({} if learner is None else learner.told()),
+            "reward_of_start": 0.0 if self._task is None else self._task.start_accuracy,
+            "reward_of_best": self.best_accuracy,
+            **({} if self._learner is None else self._learner.told()),
         }
 
     def _keep_best(self, task: PrototypeTask, rollout: Rollout[Any]) -> None:
@@ -104,20 +112,28 @@ class ShapingRun(Run):
         # A schedule that was asked for is applied, whatever it is worth here.
         if score > self._best_score or self._given is not None:
             self._best_score = score
-            self._best_accuracy = float(rollout.outcome.accuracies[which])
+            self.best_accuracy = float(rollout.outcome.accuracies[which])
             self.points = task.made(rollout.episodes, which)
             self.schedule = Schedule(task.terms, task.weights(rollout.actions[which]).tolist())
 
-    def _opened(self) -> tuple[PrototypeTask, ActorCritic]:
-        """The task from the trained prototypes on, made where it is first needed: it costs seconds."""
-        if self._task is None or self._learner is None:
+    def open_task(self) -> PrototypeTask:
+        """The task from the trained prototypes on, made where it is first needed: it costs seconds.
+
+        Raises:
+            InputError: it would not fit into memory.
+        """
+        if self._task is None:
+            _check_memory(self.points)
             self._task = PrototypeTask(self._base.x.detach(), self.config, self.data)
-            self._learner = ActorCritic(
-                self._task, self.config.proto_rl_lr, self.config.shape_entropy, self.config.seed
-            )
             if self.episodes == 0:
-                self._best_score, self._best_accuracy = self._task.start_score, self._task.start_accuracy
-        return self._task, self._learner
+                self._best_score, self.best_accuracy = self._task.start_score, self._task.start_accuracy
+        return self._task
+
+    def _policy_of(self, task: PrototypeTask) -> ActorCritic:
+        if self._learner is None:
+            config = self.config
+            self._learner = ActorCritic(task, config.proto_rl_lr, config.shape_entropy, config.seed)
+        return self._learner
 
     def distilled(self) -> DistilledSet:
         return DistilledSet(self.points.clone(), self._base.y.clone())
@@ -130,7 +146,7 @@ class ShapingRun(Run):
             "schedule": None if self.schedule is None else dataclasses.asdict(self.schedule),
             "policy": None if self._learner is None else self._learner.state_dict(),
             "episodes": self.episodes,
-            "best": [self._best_score, self._best_accuracy],
+            "best": [self._best_score, self.best_accuracy],
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
@@ -141,8 +157,24 @@ class ShapingRun(Run):
         self.points = points.to(self.points.device)
         self.schedule = None if state["schedule"] is None else Schedule(**state["schedule"])
         self.episodes = int(state["episodes"])
-        self._best_score, self._best_accuracy = state["best"]
-        self._task = self._learner = None
+        self._best_score, self.best_accuracy = state["best"]
+        self._task, self._learner = None, None
         if state["policy"] is not None and self._base.done and not self._base.diverged:
-            self._opened()[1].load_state_dict(state["policy"])
-            self._best_score, self._best_accuracy = state["best"]
+            self._policy_of(self.open_task()).load_state_dict(state["policy"])
+            self._best_score, self.best_accuracy = state["best"]
+
+
+def _check_memory(points: Tensor) -> None:
+    """Jacobians of the round trip take a square of the dimensions for every point.
+
+    Raises:
+        InputError: that is too much.
+    """
+    n, d = points.shape
+    needed = 4 * n * d * d
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"--m-per-class and --latent-dim give {n:,} points of {d} dimensions",
+            f"rl_shaping would need {needed / 1e9:.0f} GB for what decoding does to each of them",
+            "give fewer points, or a smaller latent",
+        )

@@ -1,0 +1,59 @@
+"""Does RL-Shaping schedule loss weights better than its controls? Who takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trainables.latent.distill_config import DistillConfig
+from trainables.latent.distilled_set import DistilledSet
+from trainables.latent.latents import LatentData
+from trainables.latent.shaping.controls import CONTROLS, Control
+from trainables.latent.shaping.run import ShapingRun
+from tune_dd.verdicts.contenders import Contender, Made
+
+_SEARCHES = {
+    "best_fixed_weights": "the best fixed weights",
+    "random_schedules": "random schedules",
+    "linear_annealing": "linear annealing",
+    "population_based_training": "population-based training",
+}
+"""Controls that play as many episodes, in words."""
+
+
+def contenders() -> Mapping[str, Contender]:
+    """RL-Shaping first, then the prototypes that all of them begin with, then searches by the same reward."""
+    return {
+        "rl_shaping": Contender("RL-Shaping", _rl_shaping),
+        "start": Contender("the prototypes before", _start),
+        **{name: Contender(words, _search(CONTROLS[name])) for name, words in _SEARCHES.items()},
+    }
+
+
+def _rl_shaping(config: DistillConfig, data: LatentData) -> Made:
+    run = ShapingRun(config, data)
+    while not run.done:  # without the scores that each report of a run takes
+        run.advance()
+        run.iteration += 1
+    return Made(run.distilled(), run.episodes, None if run.diverged else run.best_accuracy)
+
+
+def _start(config: DistillConfig, data: LatentData) -> Made:
+    run = ShapingRun(config, data)
+    run.train_start()
+    return Made(run.distilled(), evaluations=0)
+
+
+def _search(control: Control) -> Callable[[DistillConfig, LatentData], Made]:
+    def make(config: DistillConfig, data: LatentData) -> Made:
+        run = ShapingRun(config, data)
+        run.train_start()
+        start = run.distilled()
+        if run.diverged:
+            return Made(start, evaluations=0)
+        task = run.open_task()
+        found = control(task, config.shape_episodes, config.shape_batch, config.seed)
+        if found.score <= task.start_score:  # as RL-Shaping, whoever finds nothing better keeps the start
+            return Made(start, found.episodes, task.start_accuracy)
+        return Made(DistilledSet(found.points.clone(), start.y), found.episodes, found.accuracy)
+
+    return make
