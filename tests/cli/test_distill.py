@@ -101,6 +101,35 @@ def test_chosen_points_come_with_their_images_and_their_policy(
     assert state["policy_parameters"]["distance"] == pytest.approx(scores["policy_distance"])
 
 
+def test_a_shaped_set_comes_with_its_schedule_which_another_seed_can_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "--methods rl_shaping --shape-decisions 2 --shape-steps 5 --roundtrip-weight 0.5 --shape-lr 0.05"
+    learning = "--shape-episodes 12 --shape-batch 6 --shape-loss-weight 1 --run-name first"
+    assert cli.main(["distill", *TINY, *words.split(), *learning.split()]) == 0
+    out = capsys.readouterr().out
+    assert "12 episodes of 2 decisions, each for 5 steps" in out
+    assert "episode 12  loss" in out
+    run = tmp_path / "results" / "runs" / "digits" / "conv" / "first"
+    assert {path.name for path in run.glob("*.png")} == {
+        "prototypes.png", "prototypes_before.png", "schedule.png", "selection.png", "tsne.png",
+    }  # fmt: skip
+    scores = summary_of(run)["scores"]["rl_shaping"]
+    assert scores["episodes"] == 12
+    schedule = json.loads((run / "schedule.json").read_text())
+    state = load_artifacts(run / "distillation_artifacts.pt").prototype_state["rl_shaping"]
+    assert state["schedule"]["weights"] == schedule["weights"]
+    assert "policy" in state
+    given = ["--shape-schedule", str(run / "schedule.json"), "--seed", "1", "--run-name", "second"]
+    assert cli.main(["distill", *TINY, *words.split(), *given]) == 0
+    assert f"the schedule {run / 'schedule.json'} of 2 decisions" in capsys.readouterr().out
+    again = json.loads((run.parent / "second" / "schedule.json").read_text())
+    assert again["terms"] == schedule["terms"]
+    assert cli.main(["distill", *TINY, *words.split(), "--shape-schedule", "nothing.json"]) == 2
+    assert "it must be a schedule of loss weights" in capsys.readouterr().err
+
+
 def test_features_have_no_decoder_and_no_pictures_of_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

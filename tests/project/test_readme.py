@@ -22,12 +22,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 README = blocks(PAGES[0].read_text())
 # Appended to each command: the last value of a flag counts.
 TINY = {
-    "search": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --prototypes 1"
-    " --num-trials 2",
-    "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12",
+    "search": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --shape-episodes 4"
+    " --shape-steps 2 --prototypes 1 --num-trials 2",
+    "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --shape-episodes 4"
+    " --shape-steps 2",
     "evaluate": "--top-k 1 --fresh-seeds 2",
     "reproduce": "",
-    "verdict": "--ae-epochs 1 --latent-dim 4 --seeds 2 --encoder-seeds 2 --budgets 1 --evaluations 12",
+    "verdict": "--ae-epochs 1 --latent-dim 4 --seeds 2 --encoder-seeds 2 --budgets 1 --evaluations 12"
+    " --episodes 4",
     "validate": "--learners 4 --episodes 1",
     "distill environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4",
     "search environment": "--iterations 2 --iterations-per-report 1 --probe-learners 4 --num-trials 2",

@@ -41,7 +41,7 @@ def test_shares_that_no_gpu_has_are_refused(share: float, gpus: int) -> None:
 
 
 def test_workers_keep_to_the_quota_of_a_container() -> None:
-    code = "from tune_dd.sweeps.ray_session import _local_cpus; print(_local_cpus())"
+    code = "from tune_dd.sweeps.ray_session import local_cpus; print(local_cpus())"
     limited = (
         'mount -t tmpfs tmpfs /sys/fs/cgroup && echo "100000 100000" > /sys/fs/cgroup/cpu.max && exec "$@"'
     )

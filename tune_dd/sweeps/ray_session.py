@@ -75,7 +75,7 @@ def resources(config: SweepConfig) -> Resources:
         InputError: if nothing answers at the address, or it is a cluster of several machines.
     """
     if config.address is None:
-        return Resources(_local_cpus(), _local_gpus() if config.gpus_per_trial else 0)
+        return Resources(local_cpus(), _local_gpus() if config.gpus_per_trial else 0)
     found = _join(config.address)
     if found["nodes"] > 1:
         raise InputError(
@@ -86,7 +86,7 @@ def resources(config: SweepConfig) -> Resources:
     return Resources(int(found["cpus"]), int(found["gpus"]))
 
 
-def _local_cpus() -> int:
+def local_cpus() -> int:
     """CPUs that this process may use: by its affinity, and by the quota of its container."""
     from ray._private.utils import get_num_cpus  # knows both versions of control groups
 

@@ -18,7 +18,7 @@ from trainables.schema import flag_name
 from tune_dd.runs.folder import read_json, versions, write_json
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.plurals import counted
-from tune_dd.sweeps.ray_session import _local_cpus
+from tune_dd.sweeps.ray_session import local_cpus
 from tune_dd.verdicts import cells, words
 from tune_dd.verdicts.encoders import prepare, prepare_large
 from tune_dd.verdicts.findings import claims, panels_of
@@ -124,7 +124,7 @@ def _reach(session: Session) -> int:
         )
         for cell in every
     }
-    workers = session.workers or _local_cpus()
+    workers = session.workers or local_cpus()
     lost = do_all(list(jobs.values()), untrained, workers, session.display)
     if lost:
         print(
