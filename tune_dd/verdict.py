@@ -28,12 +28,12 @@ def build_parser() -> FlagParser:
     made.add_flag(
         "--questions",
         str,
-        "which RL methods stand trial",
-        default=tuple(QUESTIONS),
+        "which RL methods stand trial (default: all that the data allow; shaping needs images)",
         many=True,
         choices=tuple(QUESTIONS),
     )
-    made.add_flag("--budgets", int, "points per class", default=(1, 10), many=True, at_least=1)
+    usual = ", ".join(f"{' '.join(map(str, q.budgets))} for {q.name}" for q in QUESTIONS.values())
+    made.add_flag("--budgets", int, f"points per class (default: {usual})", many=True, at_least=1)
     made.add_flag("--seeds", int, "distillation seeds on each encoder", default=5, at_least=1)
     made.add_flag(
         "--encoder-seeds",
@@ -92,13 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _plan(flags: Flags, config: LatentConfig) -> Plan:
     from tune_dd.verdicts.plan import Plan
 
-    questions = tuple(dict.fromkeys(flags["questions"]))
     only = config.data.dataset == "features"
+    usual = [name for name, question in QUESTIONS.items() if not (only and question.needs_images)]
+    questions = tuple(dict.fromkeys(flags["questions"] or usual))
     return Plan(
         data=config.data,
         encoder=config.encoder,
         questions=questions,
-        budgets=tuple(dict.fromkeys(flags["budgets"])),
+        budgets=tuple(dict.fromkeys(flags["budgets"])) if flags["budgets"] else None,
         seeds=tuple(range(flags["seeds"])),
         encoder_seeds=tuple(range(flags["encoder_seeds"] or (1 if only else _ENCODERS))),
         counts={name: flags[QUESTIONS[name].count_name] for name in questions},

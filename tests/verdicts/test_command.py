@@ -93,6 +93,7 @@ def test_the_same_again_makes_nothing_anew_and_reads_test_once(
         ("--encoder-seeds 3 --name other", "--encoder-seeds is 3 with --dataset features, but features were"),
         ("--budgets 100 --name other", "100 real points per class are asked for, but the smallest class has"),
         ("--questions shaking", "--questions"),
+        ("--questions shaping --name other", "--questions is shaping with --dataset features"),
         ("--name ../other", "--name is '../other', but must be one folder's name"),
         ("--encoder-seed 1", "--encoder-seed is not a flag of this command: did you mean --encoder-seeds?"),
         ("--budgets 0", "--budgets is 0, but must be at least 1"),

@@ -46,7 +46,7 @@ def prepare_large(plan: Plan, keys: dict[int, str], cache: Path, report: Report)
             small.append(encoder)
             continue
         data = prepare(plan.data, encoder, cache, report)
-        class_rows(data.train_y, len(data.class_names), max(plan.budgets))
+        class_rows(data.train_y, len(data.class_names), max(plan.all_budgets))
     return small
 
 

@@ -84,7 +84,7 @@ def _rows(plan: Plan, done: Sequence[tuple[Cell, Done]]) -> Iterator[Row]:
     for name in plan.questions:
         question = QUESTIONS[name]
         controls = [contender for contender in question.contenders() if contender != question.rl]
-        for budget in plan.budgets:
+        for budget in plan.budgets_of(name):
             for objective in plan.objectives(question):
                 for contender in (question.rl, *controls):
                     runs = tuple(

@@ -32,20 +32,21 @@ class Plan:
         data: which data, and their split.
         encoder: which encoder; its seed is set by the verdict.
         questions: names of questions.
-        budgets: points per class.
+        budgets: points per class; ``None``: those that each question usually has.
         seeds: of distillation, on each encoder.
         encoder_seeds: encoders that sets are made with.
         counts: what each question's contenders may spend.
         cross_encoder_seed: of the encoder that distillation never sees.
 
     Raises:
-        InputError: there are several encoders of features, or the other encoder is no other.
+        InputError: there are several encoders of features, a question needs images where there are none, or
+            the other encoder is no other.
     """
 
     data: DataConfig
     encoder: EncoderConfig
     questions: tuple[str, ...]
-    budgets: tuple[int, ...]
+    budgets: tuple[int, ...] | None
     seeds: tuple[int, ...]
     encoder_seeds: tuple[int, ...]
     counts: Mapping[str, int]
@@ -58,6 +59,13 @@ class Plan:
                 "features were computed elsewhere, so there is no encoder to train again",
                 "leave it out",
             )
+        for name in self.questions:
+            if not self.has_decoder and QUESTIONS[name].needs_images:
+                raise InputError(
+                    f"--questions is {name} with --dataset features",
+                    "features have no decoder, and its sets are compared by their images",
+                    "leave it out",
+                )
         if self.reads_other_encoder and self.cross_encoder_seed in self.encoder_seeds:
             raise InputError(
                 f"--cross-encoder-seed is {self.cross_encoder_seed}",
@@ -77,6 +85,15 @@ class Plan:
             for question in self.questions
             for name in self.objectives(QUESTIONS[question])
         )
+
+    def budgets_of(self, question: str) -> tuple[int, ...]:
+        """Points per class for which a question is asked."""
+        return self.budgets or QUESTIONS[question].budgets
+
+    @property
+    def all_budgets(self) -> tuple[int, ...]:
+        """Of all questions."""
+        return tuple(budget for question in self.questions for budget in self.budgets_of(question))
 
     @property
     def all_encoders(self) -> tuple[int, ...]:
@@ -139,7 +156,7 @@ def cells_of(plan: Plan, keys: Mapping[int, str]) -> Iterator[Cell]:
         )
         for seed in plan.seeds
         for name in plan.questions
-        for budget in plan.budgets
+        for budget in plan.budgets_of(name)
     }
     for encoder_seed in plan.encoder_seeds:
         for (question, _, seed), config in configs.items():

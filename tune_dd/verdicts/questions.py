@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _UPDATES = 8
-_SMALLEST_BATCH = 8
+_SMALLEST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class Question:
         contenders: makes them all by name; imports what they need.
         objectives: scores that they are compared by, keys of
             :data:`~tune_dd.verdicts.objectives.OBJECTIVES`; the first is what rewards claim to be.
+        needs_images: whether all objectives need a decoder, so that features cannot be asked about.
         configure: a contender's settings for points per class and a number of what is counted.
         flag: sets that number.
+        budgets: points per class for which it is asked, unless the flag says otherwise.
         counted: one of what is counted, in words.
         count: how many, unless the flag says otherwise.
     """
@@ -42,8 +44,10 @@ class Question:
     rl: str
     contenders: Callable[[], Mapping[str, Contender]]
     objectives: tuple[str, ...]
+    needs_images: bool
     configure: Callable[[int, int], DistillConfig]
     flag: str
+    budgets: tuple[int, ...]
     counted: str
     count: int
 
@@ -90,8 +94,10 @@ QUESTIONS = {
             rl="rl_selection",
             contenders=_selection_contenders,
             objectives=("probe_accuracy",),
+            needs_images=False,
             configure=_selection_config,
             flag="--evaluations",
+            budgets=(1, 10),
             counted="reward evaluation",
             count=128,
         ),
@@ -101,8 +107,10 @@ QUESTIONS = {
             rl="rl_shaping",
             contenders=_shaping_contenders,
             objectives=("roundtrip_accuracy", "cross_encoder_accuracy"),
+            needs_images=True,
             configure=_shaping_config,
             flag="--episodes",
+            budgets=(10,),
             counted="episode",
             count=32,
         ),

@@ -1,0 +1,63 @@
+"""The contenders of the question about RL-Shaping: the same start, as many episodes, rewards that hold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.latent.gaussians import gaussian_latents
+from trainables.latent.latents import LatentData
+from trainables.latent.methods import start_run
+from trainables.latent.probe import fit_probe
+from tune_dd.verdicts.contenders import Made
+from tune_dd.verdicts.questions import QUESTIONS
+
+QUESTION = QUESTIONS["shaping"]
+EPISODES = 20
+
+
+@pytest.fixture(scope="module")
+def data() -> LatentData:
+    return gaussian_latents(separation=1.5)
+
+
+@pytest.fixture(scope="module")
+def made(data: LatentData) -> dict[str, Made]:
+    config = dataclasses.replace(
+        QUESTION.configure(2, EPISODES), shape_decisions=3, shape_steps=5, proto_steps_base=15, seed=3
+    )
+    return {name: contender.make(config, data) for name, contender in QUESTION.contenders().items()}
+
+
+def test_all_play_as_many_episodes_but_the_start(made: dict[str, Made]) -> None:
+    assert next(iter(made)) == QUESTION.rl == "rl_shaping"
+    assert made["start"].evaluations == 0 and made["start"].claimed_reward is None
+    assert {one.evaluations for name, one in made.items() if name != "start"} == {EPISODES}
+
+
+def test_the_start_is_what_the_implicit_method_trains(made: dict[str, Made], data: LatentData) -> None:
+    config = dataclasses.replace(
+        QUESTION.configure(2, EPISODES), method="implicit", proto_steps_base=15, seed=3
+    )
+    run = start_run(config, data)
+    while not run.done:
+        run.step()
+    assert torch.equal(made["start"].distilled.x, run.distilled().x)
+
+
+def test_rewards_are_what_the_protocol_finds_of_the_round_trip(
+    made: dict[str, Made], data: LatentData
+) -> None:
+    assert data.codec is not None
+    for one in made.values():
+        if one.claimed_reward is not None:
+            points = data.codec.roundtrip(one.distilled.x)
+            probe = fit_probe(points, one.distilled.targets(3), data.reward_x, data.reward_y)
+            assert one.claimed_reward == pytest.approx(probe.reward_accuracy, abs=0.002)
+
+
+def test_batches_are_an_eighth_of_the_episodes_within_bounds() -> None:
+    sizes = {count: QUESTION.configure(1, count).shape_batch for count in (4, 160, 1024)}
+    assert sizes == {4: 16, 160: 20, 1024: 32}
