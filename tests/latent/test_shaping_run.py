@@ -56,7 +56,7 @@ def test_the_first_report_is_the_trained_start_and_no_later_one_is_worse(data: L
     rewards = [report["reward_of_best"] for report in reports]
     assert rewards[0] == reports[0]["reward_of_start"]
     assert rewards[-1] >= rewards[0]
-    assert run.schedule is not None, "on these data there is something to gain"
+    assert run.schedule is not None
     assert torch.tensor(run.schedule.weights).shape == (3, 6)
 
 
@@ -158,7 +158,16 @@ def test_features_are_shaped_by_direct_accuracy() -> None:
     data = gaussian_latents(codec=False)
     run, reports = finished(config(), data)
     assert "roundtrip_accuracy" not in reports[-1]
-    assert run.schedule is None or "cycle" not in run.schedule.terms
+    assert run.schedule is not None
+    assert "cycle" not in run.schedule.terms
+
+
+def test_the_start_is_kept_where_no_episode_is_better(data: LatentData) -> None:
+    """Episodes that only lose: at such a learning rate points fly apart."""
+    run, reports = finished(config(shape_lr=100.0), data)
+    assert reports[-1]["reward_of_best"] == reports[0]["reward_of_start"]
+    assert reports[-1]["roundtrip_accuracy"] == reports[0]["roundtrip_accuracy"]
+    assert run.schedule is not None, "that of the best episode can be looked at all the same"
 
 
 def test_soft_labels_are_refused() -> None:

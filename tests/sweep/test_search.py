@@ -25,8 +25,9 @@ from tune_dd.sweeps.runner import run_sweep
 from tune_dd.sweeps.tables import print_outcome
 
 TINY = (
-    "--prototypes 2 --ae-epochs 2 --proto-steps-base 8 --steps-per-iteration 2 --sel-evaluations 20".split()
-)
+    "--prototypes 2 --ae-epochs 2 --proto-steps-base 8 --steps-per-iteration 2 --sel-evaluations 20 "
+    "--shape-episodes 4 --shape-steps 2"
+).split()
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def _draw_method(
             place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
         )
     if method == "rl_shaping":
-        _draw_shaping(place, suffix, method, config, data, scored, report)
+        _draw_shaping(place, suffix, method, config, data, scored)
     rows = torch.randperm(len(data.train_x), generator=generator(config.distill.seed, "map"))[:MAP_POINTS]
     draw_map(
         place / f"tsne{suffix}.png",
@@ -120,15 +120,13 @@ def _draw_shaping(
     config: LatentConfig,
     data: LatentData,
     scored: ScoredSet,
-    report: Callable[[str], None],
 ) -> None:
     """The schedule, as a file and over time, and the decoded prototypes that it began with."""
     assert scored.state is not None
     assert scored.distilled is not None
     stored = scored.state["schedule"]
     if stored is None:
-        report("no episode was better than the trained prototypes it began with: there is no schedule")
-        return
+        return  # it diverged before the first episode
     schedule = Schedule(**stored)
     path = place / SCHEDULE_FILE
     write_schedule(path.with_stem(f"{path.stem}{suffix}"), schedule)
@@ -139,7 +137,7 @@ def _draw_shaping(
         np.array(schedule.weights),
         config.distill.shape_steps,
         f"{method}: loss weights of the best episode",
-        f"reward half {100 * start:.1f}% before, {100 * best:.1f}% after; "
+        f"reward half {100 * start:.1f}% before, {100 * best:.1f}% of the set that is kept; "
         f"best of {counted(int(scored.scores['episodes']), 'episode')}",
     )
     if data.codec is not None:

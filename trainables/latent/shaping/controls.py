@@ -20,7 +20,9 @@ from trainables.seeds import generator
 # Deviation of the logarithms of weights that are tried at first, and at the end of the search.
 WIDE, NARROW = 1.5, 0.3
 ELITE = 8
-# Population-based training: who is replaced by whom, and what a weight is multiplied by or divided by.
+# Population-based training: after how many decisions members are compared (each time costs as much as an
+# end), what share is replaced by the best, and what a weight is multiplied or divided by.
+READY = 2
 QUARTER = 4
 PERTURBATION = 1.2
 
@@ -66,7 +68,7 @@ def linear_annealing(task: ShapingTask[Any], episodes: int, batch: int, seed: in
 
 
 def population_based_training(task: ShapingTask[Any], episodes: int, batch: int, seed: int) -> Found:
-    """Each batch is a population: after a decision its worst quarter goes on from where the best stands.
+    """Each batch is a population: now and then its worst quarter goes on from where the best stands.
 
     Weights are copied too, and perturbed. Whoever is judged between decisions is not counted as an episode.
 
@@ -82,8 +84,9 @@ def population_based_training(task: ShapingTask[Any], episodes: int, batch: int,
         for decision in range(task.decisions):
             task.advance(members, actions)
             history = torch.cat([history, actions[:, None]], 1)
-            if decision == task.decisions - 1:
-                break
+            last = decision == task.decisions - 1
+            if last or decision % READY < READY - 1:
+                continue
             order = task.judge(members).scores.argsort(descending=True)
             rows = torch.arange(n, device=order.device)
             few = n // QUARTER

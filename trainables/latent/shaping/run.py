@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ class ShapingRun(Run):
         self._task: PrototypeTask | None = None
         self._learner: ActorCritic | None = None
         self.points = self._base.x.detach()
-        self.schedule: Schedule | None = None  # of the best episode; none while the start is best
+        self.schedule: Schedule | None = None  # of the best episode, even where the start is better
         self.episodes = 0
         # Of the kept set: its score, and the accuracy on the reward half that is in it.
         self._best_score = self.best_accuracy = self._mean_score = 0.0
+        self._best_episode = -math.inf
         if self._given is not None:
             self._given.check(config, data)
 
@@ -109,12 +111,14 @@ class ShapingRun(Run):
         which = int(rollout.outcome.scores.argmax())
         score = float(rollout.outcome.scores[which])
         self.steps += self.config.shape_decisions * self.config.shape_steps
+        if score > self._best_episode:
+            self._best_episode = score
+            self.schedule = Schedule(task.terms, task.weights(rollout.actions[which]).tolist())
         # A schedule that was asked for is applied, whatever it is worth here.
         if score > self._best_score or self._given is not None:
             self._best_score = score
             self.best_accuracy = float(rollout.outcome.accuracies[which])
             self.points = task.made(rollout.episodes, which)
-            self.schedule = Schedule(task.terms, task.weights(rollout.actions[which]).tolist())
 
     def open_task(self) -> PrototypeTask:
         """The task from the trained prototypes on, made where it is first needed: it costs seconds.
@@ -146,7 +150,7 @@ class ShapingRun(Run):
             "schedule": None if self.schedule is None else dataclasses.asdict(self.schedule),
             "policy": None if self._learner is None else self._learner.state_dict(),
             "episodes": self.episodes,
-            "best": [self._best_score, self.best_accuracy],
+            "best": [self._best_score, self.best_accuracy, self._best_episode],
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
@@ -157,11 +161,11 @@ class ShapingRun(Run):
         self.points = points.to(self.points.device)
         self.schedule = None if state["schedule"] is None else Schedule(**state["schedule"])
         self.episodes = int(state["episodes"])
-        self._best_score, self.best_accuracy = state["best"]
+        self._best_score, self.best_accuracy, self._best_episode = state["best"]
         self._task, self._learner = None, None
         if state["policy"] is not None and self._base.done and not self._base.diverged:
             self._policy_of(self.open_task()).load_state_dict(state["policy"])
-            self._best_score, self.best_accuracy = state["best"]
+            self._best_score, self.best_accuracy, self._best_episode = state["best"]
 
 
 def _check_memory(points: Tensor) -> None:
