@@ -143,12 +143,14 @@ def _suggested(
 
 def _shaping(trial: Suggests, context: LatentContext) -> dict[str, Any]:
     """What is learned by. What episodes start from is the implicit method's, at its good point."""
-    choices: dict[str, tuple[Any, ...]] = {"shape_batch": BATCHES}
-    if context.sizes:
-        choices["m_per_class"] = context.sizes
-    rates = {"shape_lr": SHAPED_LEARNING_RATES, "shape_entropy": ACTOR_ENTROPIES}
+    choices: dict[str, tuple[Any, ...]] = {"m_per_class": context.sizes} if context.sizes else {}
+    rates = {"shape_lr": SHAPED_LEARNING_RATES}
     if context.has_decoder:
         rates["roundtrip_weight"] = ROUNDTRIP_WEIGHT
+    if context.fixed.get("shape_schedule") is not None:  # then nothing is learned
+        return _suggested(trial, SHAPING, choices, rates, context)
+    choices["shape_batch"] = BATCHES
+    rates["shape_entropy"] = ACTOR_ENTROPIES
     if context.actor_lrs:
         choices["proto_rl_lr"] = context.actor_lrs
     else:
@@ -179,7 +181,7 @@ def good_points(context: LatentContext) -> list[dict[str, Any]]:
         for second, method in enumerate(context.methods)
     ]
     # Whoever names learning rates wants each of them tried, as the grid does.
-    if SHAPING in context.methods and "proto_rl_lr" not in context.fixed:
+    if SHAPING in context.methods and context.fixed.get("shape_schedule") is None:
         first = _good_shaping(context) | _size(SHAPING, 0, context)
         points += [{**first, f"{SHAPING}.proto_rl_lr": rate} for rate in context.actor_lrs[1:]]
     # With the cycle term fixed by hand, both points of a method are the same.
@@ -235,12 +237,10 @@ def _good_selection(context: LatentContext) -> dict[str, Any]:
 
 
 def _good_shaping(context: LatentContext) -> dict[str, Any]:
-    point: dict[str, Any] = {
-        "shape_batch": 32,
-        "shape_lr": 0.01,
-        "shape_entropy": 1e-3,
-        "proto_rl_lr": context.actor_lrs[0] if context.actor_lrs else 0.01,
-    }
+    point: dict[str, Any] = {"shape_lr": 0.01}
+    if context.fixed.get("shape_schedule") is None:
+        rate = context.actor_lrs[0] if context.actor_lrs else 0.01
+        point |= {"shape_batch": 32, "shape_entropy": 1e-3, "proto_rl_lr": rate}
     if context.has_decoder:
         point["roundtrip_weight"] = 0.5
     kept = {setting: value for setting, value in point.items() if setting not in context.fixed}

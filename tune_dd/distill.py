@@ -88,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     budget = config.distill.sel_budget_per_class
     check_test_place(config.data)
     if config.distill.shape_schedule is not None:
-        read_schedule(Path(config.distill.shape_schedule))  # before an encoder is trained for nothing
+        # Before an encoder is trained for nothing.
+        schedule = read_schedule(Path(config.distill.shape_schedule))
+        schedule.check(config.distill, has_decoder=config.encoder.backbone != "identity")
     real = load_real_images(config.data, cache, _report)
     real.refuse_more("--m-per-class", config.distill.m_per_class)
     real.refuse_more("--sel-budget-per-class", budget or 1)
@@ -160,7 +162,8 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
     data, encoder, distill = config.data, config.encoder, config.distill
     default = LatentConfig().flat() | {"dataset": data.dataset, "backbone": encoder.backbone}
     told = {"method", "labels", "m_per_class", "proto_steps_base", "seed", "encoder_seed", "init"}
-    told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init", "shape_episodes"}
+    told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init"}
+    told |= {"shape_episodes", "shape_decisions", "shape_steps", "shape_schedule"}
     changed = {k: v for k, v in config.flat().items() if v != default[k] and k not in told}
     learning = [method for method in methods if method != "rl_selection"]
     lines = [

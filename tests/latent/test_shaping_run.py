@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from trainables.errors import InputError
 from trainables.latent.distill_config import DistillConfig
 from trainables.latent.latents import LatentData
 from trainables.latent.methods import start_run
+from trainables.latent.shaping import run as run_module
 from trainables.latent.shaping.run import ShapingRun
 from trainables.latent.shaping.schedules import Schedule, read_schedule, write_schedule
 
@@ -38,6 +40,12 @@ def finished(settings: DistillConfig, data: LatentData) -> tuple[ShapingRun, lis
     while not run.done:
         reports.append(run.step())
     return run, reports
+
+
+def written(**changed: object) -> str:
+    """A good schedule as a file holds it, but for what is changed (``None``: left out)."""
+    good = {"kind": "tune-dd schedule of loss weights", "terms": ["probe"], "steps": 5, "weights": [[1.0]]}
+    return json.dumps({name: value for name, value in {**good, **changed}.items() if value is not None})
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +128,8 @@ def test_a_learned_schedule_is_applied_to_another_seed_and_other_data(
     )
     with pytest.raises(InputError, match="give --shape-decisions 3"):
         start_run(config(shape_schedule=str(path), shape_decisions=8), data)
+    with pytest.raises(InputError, match="give --shape-steps 5"):
+        start_run(config(shape_schedule=str(path), shape_steps=25), data)
     with pytest.raises(InputError, match="no decoder"):
         start_run(config(shape_schedule=str(path)), gaussian_latents(codec=False))
 
@@ -131,13 +141,13 @@ def test_a_learned_schedule_is_applied_to_another_seed_and_other_data(
         ("{", "damaged"),
         ("[]", "holds none"),
         (json.dumps({"kind": "other"}), "holds none"),
-        (json.dumps({"kind": "tune-dd schedule of loss weights", "terms": ["probe"]}), "damaged"),
-        (
-            json.dumps(
-                {"kind": "tune-dd schedule of loss weights", "terms": ["probe"], "weights": [[1.0], [-1.0]]}
-            ),
-            "holds none",
-        ),
+        (written(steps=None), "damaged"),
+        (written(terms=["prob"]), "holds none"),
+        (written(terms=["probe", "probe"], weights=[[1.0, 1.0]]), "holds none"),
+        (written(terms=[], weights=[[]]), "holds none"),
+        (written(weights=[[1.0], [-1.0]]), "holds none"),
+        (written(weights=[[1.0, 2.0]]), "holds none"),
+        (written(weights=[]), "holds none"),
     ],
 )
 def test_what_is_no_schedule_is_refused_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:
@@ -149,7 +159,7 @@ def test_what_is_no_schedule_is_refused_in_one_line(tmp_path: Path, content: str
 
 
 def test_a_schedule_says_nothing_of_terms_that_it_does_not_know() -> None:
-    schedule = Schedule(("probe", "cycle"), [[1.0, 0.5], [2.0, 0.25]])
+    schedule = Schedule(("probe", "cycle"), [[1.0, 0.5], [2.0, 0.25]], 25)
     on = schedule.on(("cycle", "realism", "probe"), torch.zeros(1))
     assert on.tolist() == [[0.5, 0.0, 1.0], [0.25, 0.0, 2.0]]
 
@@ -173,6 +183,48 @@ def test_the_start_is_kept_where_no_episode_is_better(data: LatentData) -> None:
 def test_soft_labels_are_refused() -> None:
     with pytest.raises(InputError, match="labels is soft"):
         config(labels="soft")
+
+
+def test_a_round_trip_as_the_reward_needs_a_decoder() -> None:
+    with pytest.raises(InputError, match="--shape-reward is roundtrip_accuracy"):
+        start_run(config(shape_reward="roundtrip_accuracy"), gaussian_latents(codec=False))
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_anything_is_trained(
+    data: LatentData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "MOST_BYTES", 1000)
+    with pytest.raises(InputError, match="there are 6 prototypes of 8 dimensions"):
+        start_run(config(), data)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"shape_decisions": 1, "shape_episodes": 5},  # a last batch of one episode with one decision
+        {"proto_rl_lr": 1e30},
+        {"shape_lr": 1e30},
+        {"shape_loss_weight": 1e300},
+        {"inner_l2": 1e-300},
+    ],
+    ids=str,
+)
+def test_whatever_goes_wrong_reports_are_finite_and_the_start_is_not_given_up(
+    data: LatentData, settings: dict[str, float]
+) -> None:
+    run, reports = finished(config(**settings), data)
+    for report in reports:
+        assert all(math.isfinite(value) for value in report.values()), report
+    assert torch.isfinite(run.points).all()
+    assert run.diverged or reports[-1]["reward_of_best"] >= reports[0]["reward_of_start"] - 0.05
+    json.dumps(None if run.schedule is None else run.schedule.weights, allow_nan=False)
+
+
+def test_a_poor_start_is_not_given_up_for_what_diverged(data: LatentData) -> None:
+    """Whose score is below zero, which is what a careless sum of an accuracy and a loss gives."""
+    run, reports = finished(config(lr=1000.0, shape_lr=1e30, shape_loss_weight=10.0), data)
+    assert torch.isfinite(run.points).all()
+    assert reports[-1]["reward_of_best"] == reports[0]["reward_of_start"]
 
 
 def test_a_start_that_diverges_is_a_result_at_chance(data: LatentData) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from trainables.latent.latents import LatentData
 from trainables.latent.methods import start_run
 from trainables.latent.probe import fit_probe, one_hot
 from trainables.latent.prototypes.implicit import SolvedProbe
+from trainables.latent.shaping.actor_critic import ActorCritic
 from trainables.latent.shaping.prototype_task import PrototypeTask
+from trainables.latent.shaping.task import Outcome
 from trainables.latent.shaping.terms import LossTerms, cycle_around
 from trainables.latent.shaping.tracked_probe import TrackedProbe
+from trainables.seeds import generator
 
 
 class BendingCodec:
@@ -144,7 +148,7 @@ def test_points_that_are_no_numbers_are_worth_nothing_and_spoil_nobody_else() ->
     episodes.x[1] = float("nan")
     task.advance(episodes, torch.zeros(3, len(task.terms)))
     outcome = task.judge(episodes)
-    assert outcome.scores[1] == 0 and outcome.accuracies[1] == 0
+    assert outcome.scores[1] == -torch.inf and outcome.accuracies[1] == 0
     assert (outcome.scores[[0, 2]] > 0.5).all()
 
 
@@ -155,6 +159,29 @@ def test_episodes_do_not_depend_on_their_company() -> None:
     together = task.play(actions).episodes.x
     alone = task.play(actions[2:3]).episodes.x
     assert torch.allclose(together[2], alone[0], atol=1e-4)
+
+
+def test_looking_on_changes_nothing() -> None:
+    """An episode that a policy played is the one that its schedule gives without it."""
+    data = gaussian_latents()
+    task = PrototypeTask(starting_points(data, 2), DistillConfig(method="rl_shaping", m_per_class=2), data)
+    rollout, _ = ActorCritic(task, 0.01, 1e-3, 0).play(4, generator(0, "test"))
+    again = task.play(rollout.actions)
+    assert torch.equal(rollout.episodes.x, again.episodes.x)
+    assert torch.equal(rollout.outcome.scores, again.outcome.scores)
+
+
+def test_what_diverged_is_seen_as_numbers_and_spoils_no_policy() -> None:
+    data = gaussian_latents()
+    config = DistillConfig(method="rl_shaping", m_per_class=2, shape_lr=1e20)
+    task = PrototypeTask(starting_points(data, 2), config, data)
+    learner = ActorCritic(task, 0.01, 1e-3, 0)
+    rollout, observations = learner.play(4, generator(0, "test"))
+    assert torch.isfinite(observations).all()
+    for scores in ([-torch.inf] * 4, [-torch.inf, 0.5, 0.4, 0.3]):
+        worth = torch.tensor(scores, dtype=torch.float64)
+        learner.learn(dataclasses.replace(rollout, outcome=Outcome(worth, worth)), observations)
+        assert all(torch.isfinite(p).all() for p in learner.state_dict()["parameters"])
 
 
 def test_an_observation_is_zero_at_the_start_but_for_the_progress() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -32,9 +32,6 @@ class Run(ABC):
     Attributes:
         images: scores the set's images, too, where it is given; it changes nothing else.
     """
-
-    ITERATION_SCORES: ClassVar[tuple[str, ...]] = ()
-    """Names of what :meth:`advance` returns beside ``loss``."""
 
     def __init__(self, config: DistillConfig, data: LatentData) -> None:
         self.config, self.data = config, data
@@ -80,7 +77,7 @@ class Run(ABC):
             Finite floats: the scores of :func:`~trainables.latent.scores.score_readings` on the selection
             half, those of :attr:`images`, ``loss`` (mean over the block), ``steps``, ``diverged`` (0 or 1:
             then every accuracy is chance), ``optimise_cpu_s``, CPU seconds of all steps so far, scoring not
-            counted, and what the method adds (:attr:`ITERATION_SCORES`).
+            counted, and what the method adds.
         """
         started = time.process_time()
         block = self.advance()

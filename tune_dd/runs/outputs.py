@@ -126,7 +126,7 @@ def _draw_shaping(
     assert scored.distilled is not None
     stored = scored.state["schedule"]
     if stored is None:
-        return  # it diverged before the first episode
+        return  # every episode diverged
     schedule = Schedule(**stored)
     path = place / SCHEDULE_FILE
     write_schedule(path.with_stem(f"{path.stem}{suffix}"), schedule)

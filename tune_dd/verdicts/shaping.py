@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 from trainables.latent.distill_config import DistillConfig
@@ -25,6 +26,7 @@ def contenders() -> Mapping[str, Contender]:
     return {
         "rl_shaping": Contender("RL-Shaping", _rl_shaping),
         "start": Contender("the prototypes before", _start),
+        "untrained_policy": Contender("the untrained policy", _untrained),
         **{name: Contender(words, _search(CONTROLS[name])) for name, words in _SEARCHES.items()},
     }
 
@@ -35,6 +37,10 @@ def _rl_shaping(config: DistillConfig, data: LatentData) -> Made:
         run.advance()
         run.iteration += 1
     return Made(run.distilled(), run.episodes, None if run.diverged else run.best_accuracy)
+
+
+def _untrained(config: DistillConfig, data: LatentData) -> Made:
+    return _rl_shaping(dataclasses.replace(config, proto_rl_lr=0.0), data)
 
 
 def _start(config: DistillConfig, data: LatentData) -> Made:

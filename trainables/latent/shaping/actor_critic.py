@@ -8,13 +8,14 @@ Paper: Schulman et al., "Proximal policy optimization algorithms", 2017, equatio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trainables.latent.adam import Adam
-from trainables.latent.shaping.task import Rollout, ShapingTask
+from trainables.latent.shaping.task import ACTION_LIMIT, Rollout, ShapingTask
 from trainables.seeds import generator
 
 HIDDEN = 32
@@ -24,6 +25,7 @@ CLIP = 0.2
 VALUE_WEIGHT = 0.5
 # Standard deviation of the actions at the start: weights are tried at up to five times, and a fifth.
 INITIAL_SPREAD = 0.8
+LOG_SPREADS = (-5.0, 1.5)
 _MEMORY = 0.9
 
 
@@ -54,10 +56,9 @@ class ActorCritic:
         episodes, actions, observations = self._task.begin(n), [], []
         for _ in range(self._task.decisions):
             observation = self._task.observe(episodes)
-            with torch.no_grad():
-                mean = self._actor(observation)
+            mean = self._mean_action(observation)
             noise = torch.randn(mean.shape, generator=randomness).to(mean)
-            action = mean + self._spread.detach().exp() * noise
+            action = mean + self._log_spread.detach().exp() * noise
             self._task.advance(episodes, action)
             actions.append(action)
             observations.append(observation)
@@ -68,30 +69,49 @@ class ActorCritic:
         """One episode without noise: the schedule that was learned."""
         episodes, actions = self._task.begin(1), []
         for _ in range(self._task.decisions):
-            with torch.no_grad():
-                actions.append(self._actor(self._task.observe(episodes)))
+            actions.append(self._mean_action(self._task.observe(episodes)))
             self._task.advance(episodes, actions[-1])
         return Rollout(torch.stack(actions, 1), self._task.judge(episodes), episodes)
+
+    @torch.no_grad()
+    def _mean_action(self, observation: Tensor) -> Tensor:
+        """What the actor would do, (E, K), within the limits of what a task can do."""
+        mean: Tensor = self._actor(observation)
+        return mean.nan_to_num(0.0).clamp(-ACTION_LIMIT, ACTION_LIMIT)
 
     def learn(self, rollout: Rollout[Any], observations: Tensor) -> None:
         """A few passes over a batch of episodes."""
         if self._lr == 0:
             return
-        told = self._standardised(rollout.outcome.scores).float()[:, None]  # (E, 1)
+        scores = rollout.outcome.scores
+        counted = torch.isfinite(scores)
+        if not counted.any():
+            return
+        # Diverging is as bad as the worst that did not.
+        scores = torch.where(counted, scores, scores[counted].min())
+        told = self._standardised(scores).float()[:, None]  # (E, 1)
         with torch.no_grad():
             expected = self._critic(observations)[..., 0]  # (E, T)
             advantages = told - expected
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-6)
+            advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-6)
             before = self._log_probability(observations, rollout.actions)
+        kept = [parameter.detach().clone() for parameter in self._parameters]
         for _ in range(PASSES):
             ratio = (self._log_probability(observations, rollout.actions) - before).exp()  # (E, T)
             bounded = ratio.clamp(1 - CLIP, 1 + CLIP)
             gain = torch.minimum(ratio * advantages, bounded * advantages).mean()
             mistaken = (self._critic(observations)[..., 0] - told).square().mean()
-            loss = VALUE_WEIGHT * mistaken - gain - self._entropy * self._spread.sum()
+            loss = VALUE_WEIGHT * mistaken - gain - self._entropy * self._log_spread.sum()
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step(self._lr)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters):
+            self._set(kept)  # of no use, as with a learning rate that is far too high
+
+    @property
+    def _log_spread(self) -> Tensor:
+        """Within what makes a difference: actions are clipped at the upper end."""
+        return self._spread.clamp(*LOG_SPREADS)
 
     def _standardised(self, scores: Tensor) -> Tensor:
         """By the mean and deviation of recent batches, as what is reached and its spread change slowly."""
@@ -105,15 +125,20 @@ class ActorCritic:
     def _log_probability(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Up to a constant, (E, T), of actions (E, T, K)."""
         mean: Tensor = self._actor(observations)
-        off = (actions - mean) / self._spread.exp()
-        return -(0.5 * off.square() + self._spread).sum(-1)
+        off = (actions - mean) / self._log_spread.exp()
+        return -(0.5 * off.square() + self._log_spread).sum(-1)
 
     def told(self) -> dict[str, float]:
         """The standard deviation of each term's action."""
         return {
             f"spread_{name}": float(s)
-            for name, s in zip(self._task.terms, self._spread.detach().exp(), strict=True)
+            for name, s in zip(self._task.terms, self._log_spread.detach().exp(), strict=True)
         }
+
+    @torch.no_grad()
+    def _set(self, values: Sequence[Tensor]) -> None:
+        for parameter, value in zip(self._parameters, values, strict=True):
+            parameter.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and plain containers, as copies."""
@@ -132,8 +157,7 @@ class ActorCritic:
         for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
             if parameter.shape != stored.shape:
                 raise ValueError(f"parameters of shape {tuple(stored.shape)}")
-            with torch.no_grad():
-                parameter.copy_(stored)
+        self._set(state["parameters"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._mean, self._deviation, self._batches = state["scores"]
 

@@ -121,13 +121,13 @@ def _searched(
         n = min(batch, episodes - played)
         randomness = generator(seed, name, played)
         noise = torch.randn(n, width, generator=randomness).to(tried)
-        progress = played / episodes
-        if progress < 0.5:
+        progress = played / max(episodes - batch, 1)  # 1 at the last batch
+        if played == 0 or progress < 0.5:
             drawn = WIDE * noise
         else:
             around = worth.topk(min(ELITE, len(worth))).indices
             parents = around[torch.randint(len(around), (n,), generator=randomness).to(around.device)]
-            deviation = WIDE * (NARROW / WIDE) ** (2 * progress - 1)
+            deviation = WIDE * (NARROW / WIDE) ** min(2 * progress - 1, 1.0)
             drawn = tried[parents] + deviation * noise
         rollout = task.play(expand(drawn, task.decisions))
         tried, worth = torch.cat([tried, drawn]), torch.cat([worth, rollout.outcome.scores])

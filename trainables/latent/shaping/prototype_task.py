@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -14,18 +15,18 @@ from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import one_hot
 from trainables.latent.selection.reward import SubsetReward
+from trainables.latent.shaping.schedules import CENTRES
 from trainables.latent.shaping.task import Outcome, ShapingTask
 from trainables.latent.shaping.terms import LossTerms
 from trainables.latent.shaping.tracked_probe import Tracked, TrackedProbe
 from trainables.seeds import generator
 
 # Training latents in one step's loss of the probe: episodes see the same ones, so their noise is shared.
-PROBE_BATCH = 1024
-# Weights of a good run beside the probe's of one. The cycle's is what prototypes are usually trained with.
-CENTRES = {"probe": 1.0, "matching": 0.03, "diversity": 0.03, "margin": 0.03, "realism": 0.03, "cycle": 0.5}
+PROBE_BATCH = 512
 _CODEC_BATCH = 256
 _TOGETHER = 32
 _SMALL = 1e-6
+_MOST_SEEN = 5.0
 
 
 @dataclass
@@ -70,13 +71,14 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
         self._targets = one_hot(self.reward.y, classes)
         self._losses = LossTerms(start, data, full_probe(data))
         self._probe = TrackedProbe(start, self._targets, config.inner_l2, data.train_x, data.train_y)
-        self._through_codec = data.codec is not None and config.shape_reward != "probe_accuracy"
+        self._codec = None if config.shape_reward == "probe_accuracy" else data.codec
         self.terms = ("probe", *self._losses.names)
         self.centre = torch.tensor([CENTRES[name] for name in self.terms], device=start.device)
         self.decisions = config.shape_decisions
         self.observed = 2 + 2 * len(self.terms)
         self._reference = self._measured(self.begin(1))[0]
-        self.start_accuracy, self.start_score = (float(told) for told in self._judge(start[None]))
+        judged = self._judge(start[None])
+        self.start_accuracy, self.start_score = float(judged.accuracies), float(judged.scores)
 
     def begin(self, n: int) -> PrototypeEpisodes:
         x = self._start_points.expand(n, -1, -1).clone()
@@ -85,17 +87,19 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
     def observe(self, episodes: PrototypeEpisodes) -> Tensor:
         progress = 2 * episodes.decisions / self.decisions - 1
         measured = self._measured(episodes) - self._reference
-        # A block changes the terms by a few percent, or by orders of magnitude: both have to be seen.
-        seen = torch.asinh(10 * measured) / 3
+        # A block changes the terms by a few percent, or by orders of magnitude: both have to be seen. Of a
+        # set that diverged there are no numbers, but whoever learns from its fellows needs some.
+        seen = (torch.asinh(10 * measured) / 3).nan_to_num(_MOST_SEEN).clamp(-_MOST_SEEN, _MOST_SEEN)
         return torch.cat([seen.new_full((len(seen), 1), progress), seen], 1)
 
     def _measured(self, episodes: PrototypeEpisodes) -> Tensor:
         """(E, F - 1): logarithms of the terms and of their gradients' norms, and the reward half's loss."""
         losses = self._losses.values(episodes.x)
-        batch = self._batch(episodes.decisions, "observed")
-        pull = self._probe.gradient(episodes.x, episodes.tracked, *batch)
-        losses.append(self._probe.losses(episodes.tracked, *batch))
-        losses.append(self._probe.losses(episodes.tracked, self._data.reward_x, self._data.reward_y))
+        batch = self._batch("observed", episodes.decisions)
+        tracked = dataclasses.replace(episodes.tracked)  # looking on pulls nothing along
+        pull = self._probe.gradient(episodes.x, tracked, *batch)
+        losses.append(self._probe.losses(tracked, *batch))
+        losses.append(self._probe.losses(tracked, self._data.reward_x, self._data.reward_y))
         pulls = [g.square().sum((1, 2)).sqrt() for g in (*self._losses.gradients(episodes.x), pull)]
         return (torch.stack([*losses, *pulls], 1) + _SMALL).log()
 
@@ -105,7 +109,9 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
         steps = config.shape_decisions * config.shape_steps
         for _ in range(config.shape_steps):
             progress = optimizer.steps / steps
-            gradient = first * self._probe.gradient(x, episodes.tracked, *self._batch(optimizer.steps))
+            gradient = first * self._probe.gradient(
+                x, episodes.tracked, *self._batch("step", optimizer.steps)
+            )
             for weight, pull in zip(others, self._losses.gradients(x), strict=True):
                 gradient.addcmul_(weight, pull)
             x.grad = gradient
@@ -114,29 +120,27 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
 
     def _batch(self, *purpose: str | int) -> tuple[Tensor, Tensor]:
         x, y = self._data.train_x, self._data.train_y
-        rows = torch.randint(
-            len(x), (PROBE_BATCH,), generator=generator(self._config.seed, "shaping", *purpose)
-        )
-        rows = rows.to(x.device)
+        randomness = generator(self._config.seed, "shaping", "batch", *purpose)
+        rows = torch.randint(len(x), (PROBE_BATCH,), generator=randomness).to(x.device)
         return x[rows], y[rows]
 
     def judge(self, episodes: PrototypeEpisodes) -> Outcome:
-        """Of sets that diverged: 0."""
-        x = episodes.x
-        finite = torch.isfinite(x).all(2).all(1)
-        x = torch.where(finite[:, None, None], x, self._start_points)
-        accuracies, scores = zip(*(self._judge(some) for some in torch.split(x, _TOGETHER)), strict=True)
-        return Outcome(*(torch.where(finite, torch.cat(of), 0.0) for of in (scores, accuracies)))
+        parts = [self._judge(some) for some in torch.split(episodes.x, _TOGETHER)]
+        return Outcome(
+            torch.cat([part.scores for part in parts]), torch.cat([part.accuracies for part in parts])
+        )
 
     @torch.no_grad()
-    def _judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Accuracies on the reward half and scores, (E,) float64 each, of sets (E, n, d)."""
-        if self._through_codec:
-            assert self._data.codec is not None
+    def _judge(self, x: Tensor) -> Outcome:
+        """Of sets (E, n, d)."""
+        if self._codec is not None:
             flat = torch.split(x.flatten(0, 1), _CODEC_BATCH)
-            x = torch.cat([self._data.codec.roundtrip(points) for points in flat]).view_as(x)
-        judged = self.reward.judge_points(x, self._targets)
-        return judged.accuracy, judged.scores
+            x = torch.cat([self._codec.roundtrip(points) for points in flat]).view_as(x)
+        finite = torch.isfinite(x).all(2).all(1)
+        judged = self.reward.judge_points(torch.where(finite[:, None, None], x, 0.0), self._targets)
+        return Outcome(
+            torch.where(finite, judged.scores, -torch.inf), torch.where(finite, judged.accuracy, 0.0)
+        )
 
     def resume_from(self, episodes: PrototypeEpisodes, rows: Tensor) -> None:
         episodes.x.copy_(episodes.x[rows].clone())

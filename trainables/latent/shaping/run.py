@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainables.errors import InputError
@@ -24,7 +25,7 @@ from trainables.seeds import generator
 BASE_METHOD = "implicit"
 """What prototypes are trained by first: per CPU second the best of the methods that learn them."""
 MOST_BYTES = 4e9
-"""Of Jacobians: twice as much is in memory for a moment."""
+"""Of what is kept for all steps of all episodes."""
 
 
 class ShapingRun(Run):
@@ -43,6 +44,15 @@ class ShapingRun(Run):
 
     def __init__(self, config: DistillConfig, data: LatentData) -> None:
         super().__init__(config, data)
+        if config.shape_reward == "roundtrip_accuracy" and data.codec is None:
+            raise InputError(
+                f"--shape-reward is {config.shape_reward}",
+                "these latents have no decoder to go round",
+                "leave it out",
+            )
+        _check_memory(
+            len(data.class_names), config.m_per_class, data.train_x.shape[1], data.codec is not None
+        )
         self._base = PrototypeRun(dataclasses.replace(config, method=BASE_METHOD), data)
         self._given = None if config.shape_schedule is None else read_schedule(Path(config.shape_schedule))
         self._task: PrototypeTask | None = None
@@ -51,10 +61,10 @@ class ShapingRun(Run):
         self.schedule: Schedule | None = None  # of the best episode, even where the start is better
         self.episodes = 0
         # Of the kept set: its score, and the accuracy on the reward half that is in it.
-        self._best_score = self.best_accuracy = self._mean_score = 0.0
+        self._best_score = self.best_accuracy = 0.0
         self._best_episode = -math.inf
         if self._given is not None:
-            self._given.check(config, data)
+            self._given.check(config, has_decoder=data.codec is not None)
 
     @property
     def done(self) -> bool:
@@ -65,16 +75,25 @@ class ShapingRun(Run):
         return self.config.shape_episodes if self._given is None else 1
 
     def advance(self) -> dict[str, float]:
-        if not self._base.done:
-            loss = self.train_start()
-            if not self.diverged:
-                self._policy_of(self.open_task())
-            return self._told(loss)
+        loss = 0.0
+        try:
+            if self._base.done:
+                loss = self._play_on()
+            else:
+                loss = self.train_start()
+                if not self.diverged:
+                    self._policy_of(self.open_task())
+        except (FloatingPointError, torch.linalg.LinAlgError):
+            self.diverged = True
+        return self._told(loss)
+
+    def _play_on(self) -> float:
+        """The next batches of episodes; returns what they lack to a perfect score, on average."""
         task = self.open_task()
         learner = self._policy_of(task)
         updates, blocks = self.config.shape_updates, self.config.iterations - 1
         goal = -(-updates * self.iteration // blocks) * self.config.shape_batch
-        worth = []
+        worth: list[float] = []
         while self.episodes < min(goal, self._wanted):
             n = min(self.config.shape_batch, self._wanted - self.episodes)
             if self._given is not None:
@@ -84,9 +103,8 @@ class ShapingRun(Run):
                 learner.learn(rollout, observations)
             self._keep_best(task, rollout)
             self.episodes += n
-            worth.append(float(rollout.outcome.scores.mean()))
-        self._mean_score = sum(worth) / max(len(worth), 1)
-        return self._told(1 - self._mean_score)
+            worth += rollout.outcome.scores[torch.isfinite(rollout.outcome.scores)].tolist()
+        return 1 - sum(worth) / max(len(worth), 1)
 
     def train_start(self) -> float:
         """Train the prototypes that episodes start from; returns the last loss."""
@@ -113,9 +131,10 @@ class ShapingRun(Run):
         self.steps += self.config.shape_decisions * self.config.shape_steps
         if score > self._best_episode:
             self._best_episode = score
-            self.schedule = Schedule(task.terms, task.weights(rollout.actions[which]).tolist())
+            weights = task.weights(rollout.actions[which]).tolist()
+            self.schedule = Schedule(task.terms, weights, self.config.shape_steps)
         # A schedule that was asked for is applied, whatever it is worth here.
-        if score > self._best_score or self._given is not None:
+        if score > self._best_score or (self._given is not None and math.isfinite(score)):
             self._best_score = score
             self.best_accuracy = float(rollout.outcome.accuracies[which])
             self.points = task.made(rollout.episodes, which)
@@ -124,10 +143,9 @@ class ShapingRun(Run):
         """The task from the trained prototypes on, made where it is first needed: it costs seconds.
 
         Raises:
-            InputError: it would not fit into memory.
+            FloatingPointError, torch.linalg.LinAlgError: no probe can be trained on these prototypes.
         """
         if self._task is None:
-            _check_memory(self.points)
             self._task = PrototypeTask(self._base.x.detach(), self.config, self.data)
             if self.episodes == 0:
                 self._best_score, self.best_accuracy = self._task.start_score, self._task.start_accuracy
@@ -168,17 +186,16 @@ class ShapingRun(Run):
             self._best_score, self.best_accuracy, self._best_episode = state["best"]
 
 
-def _check_memory(points: Tensor) -> None:
-    """Jacobians of the round trip take a square of the dimensions for every point.
+def _check_memory(classes: int, m: int, d: int, has_decoder: bool) -> None:
+    """Jacobians of the round trip take a square of the dimensions for each point, the probe for each class.
 
     Raises:
         InputError: that is too much.
     """
-    n, d = points.shape
-    needed = 4 * n * d * d
+    needed = 4 * d * d * (classes * m * has_decoder + 3 * classes)
     if needed > MOST_BYTES:
         raise InputError(
-            f"--m-per-class and --latent-dim give {n:,} points of {d} dimensions",
-            f"rl_shaping would need {needed / 1e9:.0f} GB for what decoding does to each of them",
-            "give fewer points, or a smaller latent",
+            f"there are {classes * m:,} prototypes of {d:,} dimensions",
+            f"rl_shaping may keep {MOST_BYTES / 1e9:.0f} GB, and would keep {needed / 1e9:.0f} for them",
+            "give a smaller --m-per-class, or fewer dimensions",
         )

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.latent.distill_config import DistillConfig
-from trainables.latent.latents import LatentData
 from trainables.whole_files import whole_file
 
 SCHEDULE_FILE = "schedule.json"
 _KIND = "tune-dd schedule of loss weights"
+
+# Weights of a good run beside the probe's of one. The cycle's is what prototypes are usually trained with.
+CENTRES = {"probe": 1.0, "matching": 0.03, "diversity": 0.03, "margin": 0.03, "realism": 0.03, "cycle": 0.5}
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,30 @@ class Schedule:
     """Weights of K loss terms at T decisions.
 
     Attributes:
-        terms: their names.
-        weights: T lists of K, from 0.
+        terms: their names, keys of :data:`CENTRES`.
+        weights: T lists of K, from 0; what is beyond a factor of e^4 from the centre is taken as that.
+        steps: that each decision holds for.
     """
 
     terms: Sequence[str]
     weights: Sequence[Sequence[float]]
+    steps: int
 
-    def check(self, config: DistillConfig, data: LatentData) -> None:
+    def check(self, config: DistillConfig, *, has_decoder: bool) -> None:
         """Hold it against the run that is to apply it.
 
         Raises:
-            InputError: it has another number of decisions, or weighs what these latents have not.
+            InputError: its decisions are not those of the run, or it weighs what these latents have not.
         """
-        if len(self.weights) != config.shape_decisions:
-            raise InputError(
-                f"--shape-decisions is {config.shape_decisions}",
-                f"the schedule of --shape-schedule has {len(self.weights)} decisions",
-                f"give --shape-decisions {len(self.weights)}",
-            )
-        if "cycle" in self.terms and data.codec is None:
+        for flag, asked, own in (
+            ("--shape-decisions", config.shape_decisions, len(self.weights)),
+            ("--shape-steps", config.shape_steps, self.steps),
+        ):
+            if asked != own:
+                raise InputError(
+                    f"{flag} is {asked}", f"the schedule of --shape-schedule has {own}", f"give {flag} {own}"
+                )
+        if "cycle" in self.terms and not has_decoder:
             raise InputError(
                 f"--shape-schedule is {config.shape_schedule}",
                 "it weighs a round trip, and these latents have no decoder",
@@ -52,7 +58,7 @@ class Schedule:
             )
 
     def on(self, terms: Sequence[str], like: Tensor) -> Tensor:
-        """(T, K) float32 for these terms, beside ``like``; what it does not know has no weight."""
+        """(T, K) float32 for these terms, beside ``like``; 0 where it does not know one."""
         columns = [
             [row[list(self.terms).index(name)] if name in self.terms else 0.0 for name in terms]
             for row in self.weights
@@ -66,7 +72,12 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    content = {"kind": _KIND, "terms": list(schedule.terms), "weights": [list(w) for w in schedule.weights]}
+    content = {
+        "kind": _KIND,
+        "terms": list(schedule.terms),
+        "steps": schedule.steps,
+        "weights": [list(row) for row in schedule.weights],
+    }
     with whole_file(path) as stream:
         stream.write((json.dumps(content, indent=1) + "\n").encode())
 
@@ -81,12 +92,13 @@ def read_schedule(path: Path) -> Schedule:
     try:
         content = json.loads(path.read_text())
         if isinstance(content, dict) and content.get("kind") == _KIND:
-            found = Schedule(
-                tuple(map(str, content["terms"])), [list(map(float, w)) for w in content["weights"]]
+            terms, steps = tuple(content["terms"]), content["steps"]
+            found = Schedule(terms, [list(map(float, row)) for row in content["weights"]], steps)
+            known = terms and len(set(terms)) == len(terms) and set(terms) <= set(CENTRES)
+            good = all(
+                len(row) == len(terms) and all(0 <= w < math.inf for w in row) for row in found.weights
             )
-            rows = [len(row) == len(found.terms) for row in found.weights]
-            good = all(math.isfinite(w) and w >= 0 for row in found.weights for w in row)
-            if rows and all(rows) and good:
+            if known and found.weights and good and type(steps) is int and steps > 0:
                 return found
         problem = "it holds none"
     except OSError as error:

@@ -19,7 +19,7 @@ class Outcome:
     """What E episodes have come to.
 
     Attributes:
-        scores: (E,) float64; the higher the better.
+        scores: (E,) float64; the higher the better, minus infinity of what diverged.
         accuracies: (E,) float64 in [0, 1], what of them is an accuracy on the reward half.
     """
 

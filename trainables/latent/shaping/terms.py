@@ -100,7 +100,7 @@ class LossTerms:
         yield (off_mean @ (share * self._precision)).view_as(x)
         if self._changes is not None:
             # (C * m, E, d): a product for each point, of all sets together
-            yield (self._cycle_error(x) @ (share * self._changes.mT)).transpose(0, 1)
+            yield ((share * self._cycle_error(x)) @ self._changes.mT).transpose(0, 1)
 
     def _by_class(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points (E, C, m, d), and what they are off the real latents' class means."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 import torch
 
 from trainables.errors import InputError
-from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, load_artifacts
 from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.distilled_set import DistilledSet
@@ -25,6 +25,7 @@ from trainables.latent.image_scorer import ImageScorer, open_image_scorer, other
 from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL
 from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
 from trainables.latent.methods import start_run
+from trainables.latent.shaping.schedules import SCHEDULE_FILE, Schedule, write_schedule
 from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, write_json
 from tune_dd.runs.score_table import percent
@@ -46,7 +47,7 @@ OTHER_TRIAL_S = 4.0
 # Of a selection, each subset that a probe is trained on: 13 to 25 ms at 2 and 5 points of 10 classes.
 EVALUATION_S = 0.02
 # Of a shaping, each episode of 200 steps at 10 points a class: of 32 dimensions, and of 128 with a codec of
-# 32 x 32 pixels.
+# 32 x 32 pixels. Half of it is the reward at its end.
 EPISODE_S = {"digits": 0.11, "features": 0.25}
 OTHER_EPISODE_S = 0.5
 # Of a report: the probe on another encoder, and the pixel network for each image that it is shown, those of
@@ -170,7 +171,13 @@ class LatentKind(Kind[LatentSweep]):
         by_class: dict[str, float] = {}
         if checkpoint is not None:
             shutil.copyfile(checkpoint / ARTIFACTS_FILE, place / ARTIFACTS_FILE)
-            by_class = _by_class(place / ARTIFACTS_FILE, method)
+            artifacts = _opened(place / ARTIFACTS_FILE)
+            if artifacts is not None:
+                state = artifacts.prototype_state[method]
+                # None by class where it diverged.
+                by_class = dict(zip(artifacts.class_names, state["per_class"], strict=False))
+                if state.get("schedule") is not None:
+                    write_schedule(place / SCHEDULE_FILE, Schedule(**state["schedule"]))
         timings = {name: record.scores[name] for name in self.TIMINGS if name in record.scores}
         summary = experiment_summary(
             config=record.settings,
@@ -287,7 +294,9 @@ class LatentKind(Kind[LatentSweep]):
         if parsed.distill.selects:
             seconds += EVALUATION_S * parsed.distill.sel_evaluations
         if parsed.distill.shapes:
-            seconds += EPISODE_S.get(parsed.data.dataset, OTHER_EPISODE_S) * parsed.distill.shape_episodes
+            steps = parsed.distill.shape_decisions * parsed.distill.shape_steps
+            each = EPISODE_S.get(parsed.data.dataset, OTHER_EPISODE_S) * max(steps / 200, 0.5)
+            seconds += each * (1 if parsed.distill.shape_schedule else parsed.distill.shape_episodes)
         if parsed.scoring.cross_encoder_seed is not None:
             seconds += CROSS_S * parsed.distill.iterations
         if parsed.scoring.pixel_passes is not None:
@@ -304,13 +313,11 @@ def _latent(cell: Cell) -> LatentCell:
     return cell
 
 
-def _by_class(path: Path, method: str) -> dict[str, float]:
-    """Accuracy by class from a trial's artefacts, which are removed where nobody could open them."""
+def _opened(path: Path) -> Artifacts | None:
+    """A trial's artefacts, which are removed where nobody could open them."""
     try:
-        artifacts = load_artifacts(path)
+        return load_artifacts(path)
     except InputError as error:
         warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
         path.unlink(missing_ok=True)
-        return {}
-    recalls = artifacts.prototype_state[method]["per_class"]
-    return dict(zip(artifacts.class_names, recalls, strict=False))  # none where it diverged
+        return None

@@ -13,6 +13,7 @@ from trainables.latent.compute import choose_compute
 from trainables.latent.config import DataConfig, LatentConfig
 from trainables.latent.datasets import load_train_pool, pool_facts
 from trainables.latent.latents import cached_key, open_latents
+from trainables.latent.shaping.schedules import read_schedule
 from trainables.latent.splits import make_split
 from tune_dd.sweeps.kind import Report
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -40,6 +41,10 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
         firsts.setdefault((cell.dataset, cell.backbone), parsed)
     for parsed in firsts.values():
         check_test_place(parsed.data)
+        distill = parsed.distill
+        if distill.shape_schedule is not None and "rl_shaping" in config.tried_methods:
+            schedule = read_schedule(Path(distill.shape_schedule))
+            schedule.check(distill, has_decoder=parsed.encoder.backbone != "identity")
     for parsed in firsts.values():
         _check_encoder(parsed, cache, report, fetch)
     for dataset in config.datasets:

@@ -136,6 +136,12 @@ class LatentSweep(SweepConfig):
                     f"only {dataset} reads it",
                     f"add --datasets {dataset} or leave it out",
                 )
+        if self.proto_rl_lrs and "rl_shaping" not in self.tried_methods:
+            raise InputError(
+                f"--proto-rl-lrs is given with --methods {' '.join(self.tried_methods)}",
+                "rl_shaping alone reads it",
+                "add that method, or leave it out",
+            )
         if self.proto_rl_lrs and "proto_rl_lr" in self.settings:
             raise InputError(
                 f"--proto-rl-lr is {self.settings['proto_rl_lr']} with --proto-rl-lrs",
