@@ -24,7 +24,8 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["serch"], "tune-dd: serch is not a command: did you mean search?\n"),
         (
             ["zzz"],
-            "tune-dd: zzz is not a command: choose one of search, distill, evaluate, reproduce, validate.\n",
+            "tune-dd: zzz is not a command: "
+            "choose one of search, distill, evaluate, reproduce, verdict, validate.\n",
         ),
     ],
 )

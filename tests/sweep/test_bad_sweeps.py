@@ -37,7 +37,7 @@ CASES = [
     Case("--env CartPole-v1", "--env is not a flag.*did you mean tune-dd search environment --env\\?$"),
     Case("--batch-sizes=2", "did you mean --batch-size, or tune-dd search environment --batch-sizes\\?$"),
     Case("--space latnt", "--space is 'latnt'.*did you mean 'latent'"),
-    Case("--selectin-lrs 0.1", "--selectin-lrs is not a flag of this command: see tune-dd search --help"),
+    Case("--zebras 0.1", "--zebras is not a flag of this command: see tune-dd search --help"),
     Case("--proto-rl-lrs 0.1 --proto-rl-lr 0.2", "--proto-rl-lr is 0.2 with --proto-rl-lrs"),
     Case("--proto-rl-lrs 0.1 -1", "--proto-rl-lrs"),
     Case("--searcher grid --warm-start old", "--warm-start is old with --searcher grid"),

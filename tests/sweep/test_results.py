@@ -30,7 +30,7 @@ def trial(trial_id: str, status: str | None, *values: float) -> TrialRecord:
         }
         for number, value in enumerate(values, 1)
     }  # fmt: skip
-    return TrialRecord(trial_id, CELL, {}, {"method": "implicit"}, reports, status=status)
+    return TrialRecord(trial_id, CELL, {}, {"method": "implicit", "m_per_class": 10}, reports, status=status)
 
 
 def summary_of(folder: Path, records: dict[str, TrialRecord]) -> dict[str, Any]:
