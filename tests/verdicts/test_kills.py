@@ -46,7 +46,7 @@ def accuracies(place: Path, name: str) -> Any:
 def test_killed_driver_and_workers_lead_to_the_same_verdict(place: Path) -> None:
     log = place / "log"
     sweeps.finish(verdicts.start(place, "whole", log), log)
-    for moment in (2, 9, 17):
+    for moment in (5, 17):
         process = verdicts.start(place, "killed", log)
         sweeps.wait_for(lambda moment=moment: len(made(place, "killed")) >= moment, process, log)
         sweeps.kill_driver(process)
