@@ -47,9 +47,9 @@ OTHER_TRIAL_S = 4.0
 # Of a selection, each subset that a probe is trained on: 13 to 25 ms at 2 and 5 points of 10 classes.
 EVALUATION_S = 0.02
 # Of a shaping, each episode of 200 steps at 10 points a class: of 32 dimensions, and of 128 with a codec of
-# 32 x 32 pixels. Half of it is the reward at its end.
-EPISODE_S = {"digits": 0.11, "features": 0.25}
-OTHER_EPISODE_S = 0.5
+# 32 x 32 pixels (benchmarks/shaping_speed.py). Half of it is the reward at its end.
+EPISODE_S = {"digits": 0.08, "features": 0.25}
+OTHER_EPISODE_S = 0.42
 # Of a report: the probe on another encoder, and the pixel network for each image that it is shown, those of
 # digits and of 32 x 32 pixels in colour (more pixels take longer, about in proportion).
 CROSS_S = 0.05
