@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, save_artifacts
 from trainables.latent.config import LatentConfig
+from trainables.latent.cross_encoder import decoded_images
+from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
 from trainables.latent.pictures import draw_classes, draw_map, draw_schedule
 from trainables.latent.real_images import RealImages
@@ -92,14 +95,14 @@ def _draw_method(
     if data.codec is None:
         report("these latents have no decoder: no picture of decoded prototypes")
     else:
-        with torch.no_grad():
-            images = data.codec.decode(x).permute(0, 2, 3, 1).numpy()  # (n, C, H, W) -> (n, H, W, C)
         title = f"{method}: {noun}s, decoded"
-        draw_classes(
-            place / f"prototypes{suffix}.png", images, labels, data.class_names, title, f"{what}; {accuracy}"
-        )
-    if method == "rl_shaping":
-        _draw_shaping(place, suffix, method, config, data, scored)
+        _draw_decoded(place / f"prototypes{suffix}.png", scored.distilled, data, title, f"{what}; {accuracy}")
+    if scored.state is not None and scored.state.get("schedule") is not None:
+        _draw_schedule(place, suffix, scored)
+        if data.codec is not None:
+            before = dataclasses.replace(scored.distilled, x=scored.state["base"]["x"])
+            title = f"{method}: prototypes before the episodes, decoded"
+            _draw_decoded(place / f"prototypes_before{suffix}.png", before, data, title, what)
     rows = torch.randperm(len(data.train_x), generator=generator(config.distill.seed, "map"))[:MAP_POINTS]
     draw_map(
         place / f"tsne{suffix}.png",
@@ -113,21 +116,16 @@ def _draw_method(
     )
 
 
-def _draw_shaping(
-    place: Path,
-    suffix: str,
-    method: str,
-    config: LatentConfig,
-    data: LatentData,
-    scored: ScoredSet,
-) -> None:
-    """The schedule, as a file and over time, and the decoded prototypes that it began with."""
+def _draw_decoded(path: Path, distilled: DistilledSet, data: LatentData, title: str, subtitle: str) -> None:
+    with torch.no_grad():
+        images = decoded_images(distilled, data).permute(0, 2, 3, 1).numpy()  # (n, C, H, W) -> (n, H, W, C)
+    draw_classes(path, images, distilled.y.numpy(), data.class_names, title, subtitle)
+
+
+def _draw_schedule(place: Path, suffix: str, scored: ScoredSet) -> None:
+    """The best episode's schedule, as a file and over time."""
     assert scored.state is not None
-    assert scored.distilled is not None
-    stored = scored.state["schedule"]
-    if stored is None:
-        return  # every episode diverged
-    schedule = Schedule(**stored)
+    schedule = Schedule(**scored.state["schedule"])
     path = place / SCHEDULE_FILE
     write_schedule(path.with_stem(f"{path.stem}{suffix}"), schedule)
     start, best = scored.scores["reward_of_start"], scored.scores["reward_of_best"]
@@ -135,22 +133,11 @@ def _draw_shaping(
         place / f"schedule{suffix}.png",
         schedule.terms,
         np.array(schedule.weights),
-        config.distill.shape_steps,
-        f"{method}: loss weights of the best episode",
+        schedule.steps,
+        "rl_shaping: loss weights of the best episode",
         f"reward half {100 * start:.1f}% before, {100 * best:.1f}% of the set that is kept; "
         f"best of {counted(int(scored.scores['episodes']), 'episode')}",
     )
-    if data.codec is not None:
-        with torch.no_grad():
-            images = data.codec.decode(scored.state["start"]).permute(0, 2, 3, 1).numpy()
-        draw_classes(
-            place / f"prototypes_before{suffix}.png",
-            images,
-            scored.distilled.y.numpy(),
-            data.class_names,
-            f"{method}: prototypes before the episodes, decoded",
-            f"{config.data.dataset}, {config.encoder.backbone} encoder",
-        )
 
 
 def _draw_selection(

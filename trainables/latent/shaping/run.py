@@ -164,7 +164,6 @@ class ShapingRun(Run):
         return {
             "base": self._base.state_dict(),
             "points": self.points.clone(),
-            "start": self._base.x.detach().clone(),
             "schedule": None if self.schedule is None else dataclasses.asdict(self.schedule),
             "policy": None if self._learner is None else self._learner.state_dict(),
             "episodes": self.episodes,
@@ -183,7 +182,6 @@ class ShapingRun(Run):
         self._task, self._learner = None, None
         if state["policy"] is not None and self._base.done and not self._base.diverged:
             self._policy_of(self.open_task()).load_state_dict(state["policy"])
-            self._best_score, self.best_accuracy, self._best_episode = state["best"]
 
 
 def _check_memory(classes: int, m: int, d: int, has_decoder: bool) -> None:
