@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tests.conftest import Command, run_python
+from tests.toy_features import DATA, write_toy_features
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from trainables.latent.prototypes.run import PrototypeRun
@@ -28,12 +28,8 @@ SWEEP = "--searcher grid --prototypes 2 --methods implicit kernel_ridge --proto-
 def swept(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A finished sweep on features that lie on disk; returns the folder it was started from."""
     place = tmp_path_factory.mktemp("swept")
-    rng = np.random.default_rng(0)
-    for part, per_class in (("train", 80), ("test", 30)):
-        labels = np.repeat(np.arange(3), per_class)
-        features = 2.0 * np.eye(3, 8)[labels] + rng.normal(size=(len(labels), 8))
-        np.savez(place / f"{part}.npz", features=features.astype(np.float32), labels=labels)
-    data = "--datasets features --features-train train.npz --features-test test.npz --cache cache"
+    write_toy_features(place, train=80, test=30, d=8, separation=2.0)
+    data = f"--datasets features {DATA} --cache cache"
     done = run_python("-m", "tune_dd.cli", "search", *SWEEP.split(), *data.split(), cwd=place)
     assert done.returncode == 0, done.stderr
     return place

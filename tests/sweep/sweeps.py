@@ -42,11 +42,15 @@ TIMINGS = ("cpu_s", "optimise_cpu_s")
 
 def start(storage: Path, *words: str, log: Path, kind: str = "latent") -> Process:
     """``tune-dd search`` as a process of its own, its output in ``log``."""
-    command = [sys.executable, str(ROOT / "tune_dd" / "search.py"), kind, "--storage", str(storage), *words]
+    return launch("search", kind, "--storage", str(storage), *words, cwd=storage.parent, log=log)
+
+
+def launch(verb: str, *words: str, cwd: Path, log: Path) -> Process:
+    """A command as a process of its own that can be killed, its output in ``log``."""
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            command,
-            cwd=storage.parent,
+            [sys.executable, str(ROOT / "tune_dd" / f"{verb}.py"), *words],
+            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=stream,

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.conftest import run_python
+from tests.toy_features import write_toy_features
 from tune_dd import verdict
 
 WORDS = (
@@ -24,11 +24,7 @@ CELLS = 6 * 2 + 1  # herding knows no seed
 def reached(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished verdict that has not been on test; returns the folder it was started from."""
     place = tmp_path_factory.mktemp("verdict")
-    rng = np.random.default_rng(0)
-    for part, per_class in (("train", 60), ("test", 30)):
-        labels = np.repeat(np.arange(3), per_class)
-        features = 1.5 * np.eye(3, 6)[labels] + rng.normal(size=(len(labels), 6))
-        np.savez(place / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+    write_toy_features(place, train=60, test=30, d=6, separation=1.5)
     done = run_python("-m", "tune_dd.cli", "verdict", *WORDS, "--no-test", "--workers", "1", cwd=place)
     assert done.returncode == 0, done.stderr
     (place / "out.txt").write_text(done.stdout)

@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.sweep import sweeps
+from tests.toy_features import write_toy_features
 from tests.verdicts import verdicts
 from tune_dd import verdict
 from tune_dd.verdicts import work
@@ -23,11 +23,7 @@ CELLS = 2 * (6 * 2 + 1)
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for part, per_class in (("train", 60), ("test", 30)):
-        labels = np.repeat(np.arange(3), per_class)
-        features = 1.5 * np.eye(3, 6)[labels] + rng.normal(size=(len(labels), 6))
-        np.savez(tmp_path / f"{part}.npz", features=features.astype(np.float32), labels=labels)
+    write_toy_features(tmp_path, train=60, test=30, d=6, separation=1.5)
     return tmp_path
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.sweep.sweeps import ROOT, STARTED, Process, descendants
+from tests.sweep.sweeps import Process, descendants, launch
 
 WORDS = (
     "--dataset features --features-train train.npz --features-test test.npz --seeds 2 --budgets 1 2 "
@@ -17,17 +14,7 @@ WORDS = (
 
 def start(place: Path, name: str, log: Path) -> Process:
     """``tune-dd verdict`` as a process of its own, its output in ``log``."""
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tune_dd" / "verdict.py"), "--name", name, *WORDS],
-            cwd=place,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    STARTED.append(process)
-    return process
+    return launch("verdict", "--name", name, *WORDS, cwd=place, log=log)
 
 
 def workers(pid: int) -> list[int]:

@@ -41,18 +41,24 @@ def fit_readings(distilled: DistilledSet, data: LatentData) -> Readings:
         FloatingPointError: if the set, or its decoded and re-encoded form, is not finite.
     """
     targets = distilled.targets(len(data.class_names))
-    reward = (data.reward_x, data.reward_y)
-    roundtrip = None
-    if data.codec is not None:
-        with torch.no_grad():
-            reencoded = data.codec.roundtrip(distilled.x)
-        roundtrip = fit_probe(reencoded, targets, *reward)
     return Readings(
-        probe=fit_probe(distilled.x, targets, *reward),
-        ridge=fit_ridge(distilled.x, targets, *reward),
-        roundtrip=roundtrip,
+        probe=fit_probe(distilled.x, targets, data.reward_x, data.reward_y),
+        ridge=fit_ridge(distilled.x, targets, data.reward_x, data.reward_y),
+        roundtrip=None if data.codec is None else fit_roundtrip(distilled, data),
         distilled=distilled,
     )
+
+
+@torch.no_grad()
+def fit_roundtrip(distilled: DistilledSet, data: LatentData) -> LinearClassifier:
+    """The protocol's probe, trained on the set's points decoded and encoded again; there must be a decoder.
+
+    Raises:
+        FloatingPointError: if they are not finite.
+    """
+    assert data.codec is not None
+    reencoded = data.codec.roundtrip(distilled.x)
+    return fit_probe(reencoded, distilled.targets(len(data.class_names)), data.reward_x, data.reward_y)
 
 
 def per_class_accuracy(predicted: Tensor, y: Tensor, classes: int) -> list[float]:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from trainables.latent.cross_encoder import decoded_images, fit_cross_probe
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import LinearClassifier, fit_probe
+from trainables.latent.scores import fit_roundtrip
 from tune_dd.evaluation.intervals import Hits
 
 
@@ -44,10 +44,7 @@ def _fit_direct(distilled: DistilledSet, data: LatentData, read: LatentData) -> 
 
 
 def _fit_roundtrip(distilled: DistilledSet, data: LatentData, read: LatentData) -> LinearClassifier:
-    assert data.codec is not None  # features are refused before
-    with torch.no_grad():
-        reencoded = data.codec.roundtrip(distilled.x)
-    return fit_probe(reencoded, distilled.targets(len(data.class_names)), read.reward_x, read.reward_y)
+    return fit_roundtrip(distilled, data)
 
 
 def _fit_cross(distilled: DistilledSet, data: LatentData, read: LatentData) -> LinearClassifier:

@@ -7,6 +7,7 @@ the second half around the best eight so far, ever closer, so that no control lo
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,7 @@ def population_based_training(task: ShapingTask[Any], episodes: int, batch: int,
             task.resume_from(members, rows)
             history, actions = history[rows], actions[rows].clone()
             up = torch.randint(2, (few, len(task.terms)), generator=randomness).to(actions) * 2 - 1
-            actions[order[n - few :]] += up * torch.tensor(PERTURBATION).log()
+            actions[order[n - few :]] += math.log(PERTURBATION) * up
         outcome = task.judge(members)
         best = _better(task, best, Rollout(history, outcome, members), played + n)
     assert best is not None  # at least one episode is asked for
