@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from tests.conftest import run_python
 from tests.toy_features import write_toy_features
 from tune_dd import verdict
+from tune_dd.verdicts import session
 
 WORDS = (
     "--dataset features --features-train train.npz --features-test test.npz --name toy --seeds 2 --budgets 1 "
@@ -105,3 +108,16 @@ def test_what_does_not_fit_is_refused_in_a_line(
     err = capsys.readouterr().err
     assert code == 2
     assert told in err and len(err.splitlines()) == 1
+
+
+def test_the_folder_is_free_after_a_run_that_an_error_still_remembers(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered: list[FrameType] = []  # as a traceback does, and with it all that its callers hold
+
+    def stop(_: session.Session) -> int:
+        remembered.append(sys._getframe())
+        return 1
+
+    monkeypatch.setattr(session, "_reach", stop)
+    assert [verdict.main([*WORDS, "--no-test"]) for _ in range(2)] == [1, 1]

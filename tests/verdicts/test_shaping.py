@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.latent.gaussians import gaussian_latents
+from trainables.latent.distill_config import DistillConfig
 from trainables.latent.latents import LatentData
 from trainables.latent.methods import start_run
 from trainables.latent.probe import fit_probe
@@ -24,10 +25,14 @@ def data() -> LatentData:
 
 
 @pytest.fixture(scope="module")
-def made(data: LatentData) -> dict[str, Made]:
-    config = dataclasses.replace(
+def config() -> DistillConfig:
+    return dataclasses.replace(
         QUESTION.configure(2, EPISODES), shape_decisions=3, shape_steps=5, proto_steps_base=15, seed=3
     )
+
+
+@pytest.fixture(scope="module")
+def made(config: DistillConfig, data: LatentData) -> dict[str, Made]:
     return {name: contender.make(config, data) for name, contender in QUESTION.contenders().items()}
 
 
@@ -45,6 +50,21 @@ def test_the_start_is_what_the_implicit_method_trains(made: dict[str, Made], dat
     while not run.done:
         run.step()
     assert torch.equal(made["start"].distilled.x, run.distilled().x)
+
+
+@pytest.mark.parametrize("name", ["untrained_policy", "linear_annealing", "population_based_training"])
+def test_what_a_shared_start_spares_is_told_and_changes_nothing(
+    name: str, config: DistillConfig, data: LatentData, made: dict[str, Made]
+) -> None:
+    contender = QUESTION.contenders()[name]
+    other = dataclasses.replace(config, seed=4)
+    elsewhere = contender.make(other, data)  # another start takes the place of the one that is kept
+    alone = contender.make(config, data)
+    assert elsewhere.spared_cpu_s == alone.spared_cpu_s == 0
+    assert made[name].spared_cpu_s > 0
+    assert torch.equal(alone.distilled.x, made[name].distilled.x)
+    assert not torch.equal(alone.distilled.x, elsewhere.distilled.x)
+    assert alone.claimed_reward == made[name].claimed_reward
 
 
 def test_rewards_are_what_the_protocol_finds_of_the_round_trip(

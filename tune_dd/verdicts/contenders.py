@@ -19,11 +19,14 @@ class Made:
         evaluations: how often it asked for what its question counts.
         claimed_reward: the accuracy on the reward half, in [0, 1], that the set had by the contender's own
             reward; ``None`` where it has none. The protocol's score of the set is held against it.
+        spared_cpu_s: CPU seconds that it would have taken alone, and did not, as what it begins with had been
+            made for another contender.
     """
 
     distilled: DistilledSet
     evaluations: int
     claimed_reward: float | None = None
+    spared_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)

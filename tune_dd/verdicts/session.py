@@ -64,9 +64,8 @@ def reach_verdict(session: Session) -> int:
         InputError: the folder holds a verdict of other settings, or somebody else is at work on it.
     """
     session.folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(session.folder / _LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        lock = filelock.FileLock(session.folder / _LOCK_FILE).acquire(timeout=0)
     except filelock.Timeout:
         raise InputError(
             f"{session.folder} is being filled by another process",
@@ -202,7 +201,7 @@ def _content(
         "data": {name: first[name] for name in ("data_fingerprint", "split_digest", "split_sizes")},
         "latents": {str(seed): data.key for seed, data in latents.items()},
         "cells": len(done),
-        "cells_cpu_s": sum(found.cpu_s for _, found in done),
+        "cells_cpu_s": sum(found.cpu_s - found.made.spared_cpu_s for _, found in done),
         "wall_time_s": wall_s,
         "versions": versions(),
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
@@ -32,11 +35,11 @@ def contenders() -> Mapping[str, Contender]:
 
 
 def _rl_shaping(config: DistillConfig, data: LatentData) -> Made:
-    run = ShapingRun(config, data)
+    run, spared_s = _begun(config, data)
     while not run.done:  # without the scores that each report of a run takes
         run.advance()
         run.iteration += 1
-    return Made(run.distilled(), run.episodes, None if run.diverged else run.best_accuracy)
+    return Made(run.distilled(), run.episodes, None if run.diverged else run.best_accuracy, spared_s)
 
 
 def _untrained(config: DistillConfig, data: LatentData) -> Made:
@@ -51,15 +54,42 @@ def _start(config: DistillConfig, data: LatentData) -> Made:
 
 def _search(control: Control) -> Callable[[DistillConfig, LatentData], Made]:
     def make(config: DistillConfig, data: LatentData) -> Made:
-        run = ShapingRun(config, data)
-        run.train_start()
+        run, spared_s = _begun(config, data)
         start = run.distilled()
         if run.diverged:
-            return Made(start, evaluations=0)
+            return Made(start, evaluations=0, spared_cpu_s=spared_s)
         task = run.open_task()
         found = control(task, config.shape_episodes, config.shape_batch, config.seed)
         if found.score <= task.start_score:  # as RL-Shaping, whoever finds nothing better keeps the start
-            return Made(start, found.episodes, task.start_accuracy)
-        return Made(DistilledSet(found.points.clone(), start.y), found.episodes, found.accuracy)
+            return Made(start, found.episodes, task.start_accuracy, spared_s)
+        return Made(DistilledSet(found.points.clone(), start.y), found.episodes, found.accuracy, spared_s)
 
     return make
+
+
+@dataclass(frozen=True)
+class _Begun:
+    run: ShapingRun
+    cpu_s: float
+
+
+_last: list[_Begun] = []
+
+
+def _begun(config: DistillConfig, data: LatentData) -> tuple[ShapingRun, float]:
+    """A run with its start, and the CPU seconds spared.
+
+    The start of one seed, with the Jacobians of its round trip, takes as long as dozens of episodes, and a
+    worker meets most of a seed's contenders one after another: they share it.
+    """
+    run = ShapingRun(config, data)
+    for kept in _last:
+        with contextlib.suppress(ValueError):
+            run.share_start(kept.run)
+            return run, kept.cpu_s
+    began = time.process_time()
+    run.train_start()
+    if not run.diverged:
+        run.open_task()
+    _last[:] = [_Begun(run, time.process_time() - began)]
+    return run, 0.0

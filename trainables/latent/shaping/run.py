@@ -116,6 +116,23 @@ class ShapingRun(Run):
         self.steps = self._base.steps
         return losses[-1]
 
+    def share_start(self, other: ShapingRun) -> None:
+        """Begin as another run did, by its prototypes and its task, which both then hold and neither changes.
+
+        Args:
+            other: a run that has trained its start, of the same settings but for how its policy learns.
+
+        Raises:
+            ValueError: its settings are others.
+        """
+        if _settings_of_start(self.config) != _settings_of_start(other.config) or self.data is not other.data:
+            raise ValueError("a start can be shared by runs of the same settings alone")
+        self._base, self._task = other._base, other._task
+        self.diverged, self.steps = self._base.diverged, self._base.steps
+        self.points = self._base.x.detach().clone()
+        if self._task is not None:
+            self._hold_start(self._task)
+
     def _told(self, loss: float) -> dict[str, float]:
         return {
             "loss": 0.0 if self.diverged else loss,
@@ -148,8 +165,11 @@ class ShapingRun(Run):
         if self._task is None:
             self._task = PrototypeTask(self._base.x.detach(), self.config, self.data)
             if self.episodes == 0:
-                self._best_score, self.best_accuracy = self._task.start_score, self._task.start_accuracy
+                self._hold_start(self._task)
         return self._task
+
+    def _hold_start(self, task: PrototypeTask) -> None:
+        self._best_score, self.best_accuracy = task.start_score, task.start_accuracy
 
     def _policy_of(self, task: PrototypeTask) -> ActorCritic:
         if self._learner is None:
@@ -182,6 +202,11 @@ class ShapingRun(Run):
         self._task, self._learner = None, None
         if state["policy"] is not None and self._base.done and not self._base.diverged:
             self._policy_of(self.open_task()).load_state_dict(state["policy"])
+
+
+def _settings_of_start(config: DistillConfig) -> DistillConfig:
+    """Settings that leave out how a policy learns: the rest determines the start and the task."""
+    return dataclasses.replace(config, proto_rl_lr=0.0, shape_entropy=0.0)
 
 
 def _check_memory(classes: int, m: int, d: int, has_decoder: bool) -> None:
