@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ CYCLE = {"roundtrip_weight": 0.5}
 
 
 @main_guard
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     flags = parser("latent_methods", "Compare all methods and controls.")
     add_config(flags, DataConfig)
     add_config(flags, EncoderConfig)
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     cells = []
     for m in given["m_per_class"]:
         plain: list[tuple[str, dict[str, Any]]] = [("defaults", {"method": method}) for method in METHODS]
-        variants = [*plain, ("cycle term 0.5", {"method": "implicit", **CYCLE})]
+        cyclic = [("cycle term 0.5", {"method": method, **CYCLE}) for method in ("implicit", "rl_shaping")]
+        variants = [*plain, *cyclic]
         candidates = [
             Candidate(name, LatentConfig.parse({**shared, **settings, "m_per_class": m, "threads": 1}))
             for name, settings in variants

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ HEADINGS = ("", "probe", "other encoder", "ConvNet", "MLP", "CPU s")
 
 
 @main_guard
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     flags = parser("pixel_scores", "Score sets by their images, and tell what that costs.")
     add_config(flags, DataConfig)
     add_config(flags, EncoderConfig)

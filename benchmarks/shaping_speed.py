@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from tune_dd.flags import add_config, main_guard, parser
 
 
 @main_guard
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     flags = parser("shaping_speed", "Time the episodes of RL-Shaping.")
     add_config(flags, DataConfig)
     add_config(flags, EncoderConfig)

@@ -9,6 +9,7 @@ of both. The encoder is trained beforehand where it is not cached.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Distilling:
 
 
 @main_guard
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     import ray
 
     from trainables.latent.latents import prepare_latents
