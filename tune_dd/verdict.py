@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(flags["storage"]).expanduser().absolute() / "verdicts" / flags["name"]
     check_writable("--storage", folder)
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
+    check_writable("--cache", cache)
     return reach_verdict(Session(plan, folder, cache, flags["workers"], flags["test"], LiveDisplay()))
 
 

@@ -35,12 +35,17 @@ def plan(**changed: object) -> Plan:
 
 
 def rows(
-    of: Plan, latents: Mapping[int, LatentData], noise: Mapping[str, float], overclaim: float = 0.0
+    of: Plan,
+    latents: Mapping[int, LatentData],
+    noise: Mapping[str, float],
+    overclaim: float = 0.0,
+    one_set: bool = False,
 ) -> list[Row]:
     """Every contender's classifier is the class means' with so much noise on its weights (default: 0.3).
 
     Args:
         overclaim: what every reward promises beyond what is found.
+        one_set: whether all make the same points.
     """
     done = []
     for cell in cells_of(of, {seed: data.key for seed, data in latents.items()}):
@@ -48,7 +53,9 @@ def rows(
         randomness = generator(cell.config.seed, cell.contender, cell.budget, cell.encoder_seed)
         classifier = _classifier(data, noise.get(cell.contender, 0.3), randomness)
         claimed = None if cell.contender == "herding" else classifier.reward_accuracy + overclaim
-        points = DistilledSet(data.train_x[:3], data.train_y[:3])
+        points = DistilledSet(
+            torch.zeros(3, 2) if one_set else torch.randn(3, 2, generator=randomness), data.train_y[:3]
+        )
         classifiers = dict.fromkeys(cell.objectives, classifier)
         done.append((cell, Done(Made(points, 8, claimed), 2.0, classifiers)))
     return rows_of(of, done)

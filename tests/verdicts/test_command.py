@@ -43,8 +43,9 @@ def place(reached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return copy
 
 
-def content(place: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((place / "results/verdicts/toy/verdict.json").read_text())
+def content(place: Path, *, test: bool = False) -> dict[str, Any]:
+    name = "verdict" if test else "verdict_without_test"
+    found: dict[str, Any] = json.loads((place / f"results/verdicts/toy/{name}.json").read_text())
     return found
 
 
@@ -80,7 +81,16 @@ def test_the_same_again_makes_nothing_anew_and_reads_test_once(
         assert f"{CELLS} of {CELLS} cells are there from before" in capsys.readouterr().out
         assert stamps(place) == before
         assert len((place / "results/verdicts/toy/test_access.jsonl").read_text().splitlines()) == 1
-        assert content(place)["panels"][0]["items"]["test"] == 90
+        assert content(place, test=True)["panels"][0]["items"]["test"] == 90
+        assert "test" not in content(place)["panels"][0]["items"]  # what was found before stays
+
+
+def test_what_was_refused_binds_nobody(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verdict.main([*WORDS, "--name", "other", "--budgets", "100"]) == 2
+    assert not (place / "results/verdicts/other/settings.json").exists()
+    (place / "results/verdicts/toy/settings.json").write_text('{"settings": []}')
+    assert verdict.main(WORDS) == 2
+    assert "settings.json is damaged ('settings' in it is of type list)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -90,7 +100,8 @@ def test_the_same_again_makes_nothing_anew_and_reads_test_once(
         ("--evaluations 13", "--evaluations is 13 and was 8 for"),
         ("--split-seed 1", "--split-seed is 1 and was 0 for"),
         ("--encoder-seeds 3 --name other", "--encoder-seeds is 3 with --dataset features, but features were"),
-        ("--budgets 100 --name other", "100 real points per class are asked for, but the smallest class has"),
+        ("--budgets 100 --name other", "--budgets is 100, but the smallest class has"),
+        ("--cache train.npz/cache", "--cache is"),
         ("--questions shaking", "--questions"),
         ("--questions shaping --name other", "--questions is shaping with --dataset features"),
         ("--name ../other", "--name is '../other', but must be one folder's name"),

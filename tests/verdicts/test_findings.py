@@ -23,9 +23,9 @@ CONTROLS = (
 )  # fmt: skip
 
 
-def panels(noise: dict[str, float], **changed: Any) -> list[dict[str, Any]]:
+def panels(noise: dict[str, float], *, one_set: bool = False, **changed: Any) -> list[dict[str, Any]]:
     plan = made_rows.plan(**changed)
-    rows = made_rows.rows(plan, LATENTS, noise)
+    rows = made_rows.rows(plan, LATENTS, noise, one_set=one_set)
     return panels_of(plan, rows, hits_on_halves(plan, rows, LATENTS))
 
 
@@ -54,7 +54,7 @@ def test_planted_differences_are_found_and_said() -> None:
     ("rl", "controls", "verdict", "opening"),
     [
         (0.0, 4.0, "better", "RL helps on digits"),
-        (4.0, 0.0, "worse", "RL is not shown to help on digits"),
+        (4.0, 0.0, "worse", "RL does worse on digits"),
         (0.0, 0.0, "no difference found", "RL is not shown to help on digits"),
     ],
 )
@@ -62,6 +62,29 @@ def test_the_answer_follows_from_all_controls(rl: float, controls: float, verdic
     [panel] = panels({**dict.fromkeys(CONTROLS, controls), "rl_selection": rl})
     assert verdicts(panel) == [verdict] * 6
     assert words.answer([panel], "digits").startswith(opening)
+
+
+def test_sets_that_are_the_same_are_said_to_be() -> None:
+    [panel] = panels(dict.fromkeys((*CONTROLS, "rl_selection"), 0.0), one_set=True)
+    assert [(row["same_sets"], row["pairs"]) for row in panel["rows"]] == [(None, None), *[(6, 6)] * 6]
+    for told in words.sentences(panel):
+        assert "no difference found (+0.0 [+0.0, +0.0]; the same set in 6 of 6)" in told
+    assert words.answer([panel], "digits").endswith("and no difference is found in 6.")  # nothing to be told
+
+
+def test_what_could_not_be_told_is_a_range() -> None:
+    [panel] = panels({})
+    found = [row["rl_minus_this"]["selection"] for row in panel["rows"][1:]]
+    unfound = [one for one in found if one["verdict"] == "no difference found"]
+    halves = sorted(f"{50 * (one['high'] - one['low']):.1f}" for one in unfound)
+    told = words.answer([panel], "digits")
+    assert len(halves) > 1 and f"Differences under {halves[0]} to {halves[-1]} points, depending" in told
+
+
+def test_few_seeds_and_encoders_are_warned_of() -> None:
+    assert "one encoder" not in words.legend(6, 3, 2)
+    assert words.legend(6, 3, 1).endswith("There is one encoder: intervals tell nothing of others.")
+    assert "of the draw of items, nothing else" in words.legend(6, 1, 1)
 
 
 def test_an_answer_for_some_budgets_names_them() -> None:
@@ -89,7 +112,7 @@ def test_rewards_that_promise_too_much_are_told() -> None:
     honest = claims(made_rows.rows(plan, LATENTS, {}))
     assert honest["sets"] == 2 * 3 * 6  # herding's claim nothing
     assert honest["largest_gap"] == 0 and honest["kept"]
-    assert "no reward was hacked" in words.claims_sentence(honest)
+    assert "rewards are what the protocol measures" in words.claims_sentence(honest)
     hacked = claims(made_rows.rows(plan, LATENTS, {}, overclaim=0.004))
     assert hacked["largest_gap"] == pytest.approx(0.004) and not hacked["kept"]
     assert "at most 0.40 points" in words.claims_sentence(hacked)

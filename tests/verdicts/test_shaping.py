@@ -80,4 +80,5 @@ def test_rewards_are_what_the_protocol_finds_of_the_round_trip(
 
 def test_batches_are_an_eighth_of_the_episodes_within_bounds() -> None:
     sizes = {count: QUESTION.configure(1, count).shape_batch for count in (4, 160, 1024)}
-    assert sizes == {4: 16, 160: 20, 1024: 32}
+    assert sizes == {4: 8, 160: 20, 1024: 32}
+    assert QUESTION.configure(1, QUESTION.count).shape_updates == 8

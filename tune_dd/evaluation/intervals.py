@@ -82,7 +82,7 @@ class Difference:
         return "worse" if self.high < 0 else "no difference found"
 
     def __str__(self) -> str:
-        return f"{100 * self.mean:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return f"{100 * self.mean:+z.1f} [{100 * self.low:+z.1f}, {100 * self.high:+z.1f}]"
 
 
 def paired_difference(a: Sequence[Hits], b: Sequence[Hits], seed: int = 0) -> Difference:

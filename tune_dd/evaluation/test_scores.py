@@ -51,6 +51,8 @@ def stored(results: Path, identity: str) -> TestScores | None:
     check_shape(path, WHAT, content, _SHAPE)
     shape = (len(content["scores"]), content["items"])
     try:
+        if min(shape) < 1:
+            raise ValueError(f"{shape[0]} runs on {shape[1]} items")
         packed = np.frombuffer(base64.b64decode(content["hits"], validate=True), dtype=np.uint8)
         if len(packed) != math.ceil(shape[0] * shape[1] / 8):
             raise ValueError(f"{len(packed)} bytes of hits for {shape[0]} runs on {shape[1]} items")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainables.errors import InputError
 from trainables.latent.backbones import image_shape
 from trainables.latent.cache import Report
 from trainables.latent.compute import choose_compute, trial_device
 from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.datasets import pool_facts
 from trainables.latent.full_probe import full_probe
-from trainables.latent.initialisation import class_rows
 from trainables.latent.latents import LatentData, open_latents, prepare_latents
+from tune_dd.sweeps.plurals import counted
 from tune_dd.verdicts.plan import Plan
 
 
@@ -46,8 +47,18 @@ def prepare_large(plan: Plan, keys: dict[int, str], cache: Path, report: Report)
             small.append(encoder)
             continue
         data = prepare(plan.data, encoder, cache, report)
-        class_rows(data.train_y, len(data.class_names), max(plan.all_budgets))
+        _check_budgets(plan, data)
     return small
+
+
+def _check_budgets(plan: Plan, data: LatentData) -> None:
+    smallest, most = int(data.train_y.bincount(minlength=len(data.class_names)).min()), max(plan.all_budgets)
+    if most > smallest:
+        raise InputError(
+            f"--budgets is {most}",
+            f"the smallest class has {counted(smallest, 'training item')}",
+            f"give {smallest} or fewer",
+        )
 
 
 def _takes_one_cpu(plan: Plan, encoder: EncoderConfig, cache: Path, report: Report) -> bool:

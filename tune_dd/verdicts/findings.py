@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from tune_dd.evaluation.comparisons import Compared, compare
 from tune_dd.evaluation.intervals import Hits, estimate
@@ -43,7 +44,7 @@ def panels_of(
             "counted": panel.asked.counted,
             "count": plan.counts[panel.question],
             "items": {part: by_row[own[0].name][0].shape[1] for part, by_row in hits.items()},
-            "rows": [_row(row, hits, compared) for row in own],
+            "rows": [_row(row, own[0], hits, compared) for row in own],
         }
         for panel, own in by_panel.items()
     ]
@@ -51,6 +52,7 @@ def panels_of(
 
 def _row(
     row: Row,
+    rl: Row,
     hits: Mapping[str, Mapping[str, Sequence[Hits]]],
     compared: Mapping[str, Mapping[str, Compared]],
 ) -> dict[str, Any]:
@@ -65,7 +67,18 @@ def _row(
             part: _plain(by_row[row.name]) for part, by_row in compared.items() if row.name in by_row
         }
         or None,
+        "same_sets": None if row is rl else sum(_same_sets(rl, row)),
+        "pairs": None if row is rl else len(_same_sets(rl, row)),
     }
+
+
+def _same_sets(rl: Row, other: Row) -> list[bool]:
+    """For each encoder and seed, whether both made the very same set."""
+    return [
+        torch.equal(ours.made.distilled.x, theirs[min(run, len(theirs) - 1)][1].made.distilled.x)
+        for own, theirs in zip(rl.runs, other.runs, strict=True)
+        for run, (_, ours) in enumerate(own)
+    ]
 
 
 def _accuracy(hits: Sequence[Hits]) -> dict[str, Any]:

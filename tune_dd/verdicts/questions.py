@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _UPDATES = 8
-_SMALLEST_BATCH = 16
+_SMALLEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def _selection_contenders() -> Mapping[str, Contender]:
 
 
 def _shaping_config(budget: int, count: int) -> DistillConfig:
-    # A fixed number of updates, as far as batches are neither too small to learn from nor slow to play.
+    # As many updates whatever the number, as far as batches are neither too small to learn from (then there
+    # are fewer) nor slow to play (more).
     batch = min(max(count // _UPDATES, _SMALLEST_BATCH), DistillConfig.shape_batch)
     return DistillConfig(
         method="rl_shaping",
@@ -112,7 +113,7 @@ QUESTIONS = {
             flag="--episodes",
             budgets=(10,),
             counted="episode",
-            count=32,
+            count=64,
         ),
     )
 }

@@ -15,7 +15,7 @@ from trainables.errors import InputError
 from trainables.latent.cache import Report
 from trainables.latent.latents import LatentData, cached_key
 from trainables.schema import flag_name
-from tune_dd.runs.folder import read_json, versions, write_json
+from tune_dd.runs.folder import check_shape, read_json, versions, write_json
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.ray_session import local_cpus
@@ -30,8 +30,10 @@ from tune_dd.verdicts.questions import QUESTIONS
 from tune_dd.verdicts.work import do_all
 
 SETTINGS_FILE = "settings.json"
-VERDICT_FILE = "verdict.json"
-PICTURE_FILE = "verdict.png"
+VERDICT = "verdict"
+"""Name of the findings, as JSON and as a picture."""
+UNREAD = "verdict_without_test"
+"""The same where test was not read: findings on test are never replaced by those of validation."""
 _LOCK_FILE = ".lock"
 
 
@@ -73,24 +75,25 @@ def reach_verdict(session: Session) -> int:
             "wait for it, or give another --name",
         ) from None
     with lock:
-        _hold_settings(session.folder, session.plan.settings())
+        _check_settings(session.folder, session.plan.settings())
         return _reach(session)
 
 
-def _hold_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Keep the settings of a new verdict; refuse others where there is one."""
-    path = folder / SETTINGS_FILE
+def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse other settings than those of the cells that are there."""
+    path, what = folder / SETTINGS_FILE, "a verdict's settings"
     if not path.exists():
-        write_json(path, {"settings": dict(settings)})
         return
-    known = read_json(path, "a verdict's settings").get("settings", {})
+    content = read_json(path, what)
+    check_shape(path, what, content, {"settings": dict}, f"remove {folder}, or give another --name")
+    known = content["settings"]
     for name, value in settings.items():
         if known.get(name) != value:
             raise InputError(
                 f"{flag_name(name)} is {_as_given(name, value)} and was {_as_given(name, known.get(name))} "
                 f"for {folder}",
                 "a verdict goes on with the settings that it began with",
-                "give those, or another --name",
+                f"give those, or another --name, or remove {folder}",
             )
 
 
@@ -109,6 +112,8 @@ def _reach(session: Session) -> int:
     }
     untrained = prepare_large(plan, keys, session.cache, report)
     every = list(cells_of(plan, keys))
+    # Only now that nothing is left to refuse: settings that were refused must not bind those that follow.
+    write_json(session.folder / SETTINGS_FILE, {"settings": plan.settings()})
     folder = session.folder / cells.FOLDER
     folder.mkdir(exist_ok=True)
     other = plan.with_seed(plan.cross_encoder_seed) if plan.reads_other_encoder else None
@@ -146,9 +151,10 @@ def _reach(session: Session) -> int:
     claimed = claims(rows)
     told = _tell(plan, panels, claimed)
     content = _content(plan, panels, claimed, told, latents, done, time.monotonic() - started)
-    write_json(session.folder / VERDICT_FILE, content)
+    name = VERDICT if session.read_test else UNREAD
+    write_json(session.folder / f"{name}.json", content)
     draw_forest(
-        session.folder / PICTURE_FILE,
+        session.folder / f"{name}.png",
         panels,
         f"Does RL help? {plan.data.dataset}, {_part_words(session.read_test)}",
         f"{counted(len(plan.seeds), 'seed')} on each of {counted(len(plan.encoder_seeds), 'encoder')}; "
@@ -157,7 +163,7 @@ def _reach(session: Session) -> int:
     read = (
         f"each reading of test is a line of {ACCESS_LOG} there" if session.read_test else "test was not read"
     )
-    print(f"\nwritten to {session.folder}: {VERDICT_FILE}, {PICTURE_FILE}; {read}")
+    print(f"\nwritten to {session.folder}: {name}.json, {name}.png; {read}")
     return 0
 
 
@@ -175,8 +181,7 @@ def _tell(plan: Plan, panels: Sequence[Mapping[str, Any]], claimed: Mapping[str,
     }
     for panel in panels:
         print("\n" + words.table(panel, len(plan.seeds), len(plan.encoder_seeds)))
-    number = counted(len(told["sentences"]), "comparison")
-    print(f"\n{words.LEGEND.format(comparisons=number)}\n")
+    print(f"\n{words.legend(len(told['sentences']), len(plan.seeds), len(plan.encoder_seeds))}\n")
     print("\n".join(told["sentences"]))
     print(f"\n{told['reward_hacking']}\n\n{told['answer']}", flush=True)
     return told

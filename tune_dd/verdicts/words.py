@@ -13,12 +13,22 @@ from tune_dd.verdicts.questions import QUESTIONS
 
 Finding = Mapping[str, Any]
 _SAME_COST = 1.25
-LEGEND = """\
+_LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over encoders (over seeds, with one). RL minus
 this: in points; the interval in brackets holds together with those of all {comparisons} of this
 verdict (paired bootstrap over encoders, seeds and items, corrected for their number). selection and reward:
 the same on the halves of validation; rewards are taken on the latter, so what is gained there alone is
 overfitting. CPU s: median of making a set."""
+
+
+def legend(comparisons: int, seeds: int, encoders: int) -> str:
+    """How to read the tables, and what so few seeds and encoders cannot tell."""
+    text = _LEGEND.format(comparisons=counted(comparisons, "comparison"))
+    if encoders > 1:
+        return text
+    if seeds > 1:
+        return f"{text}\nThere is one encoder: intervals tell nothing of others."
+    return f"{text}\nThere is one seed on one encoder: intervals tell of the draw of items, nothing else."
 
 
 def deciding_part(panel: Finding) -> str:
@@ -56,7 +66,7 @@ def _cells(row: Finding, parts: Sequence[str]) -> list[str]:
         _percent(row["accuracy"][parts[0]]),
         *(f"{100 * row['accuracy'][part]['mean']:.1f}" for part in parts[1:]),
         str(_difference(differences[parts[0]])) if differences else "",
-        *(f"{100 * differences[part]['mean']:+.1f}" if differences else "" for part in parts[1:]),
+        *(f"{100 * differences[part]['mean']:+z.1f}" if differences else "" for part in parts[1:]),
         str(row["evaluations"]),
         f"{row['cpu_s']:.2f}",
     ]
@@ -74,15 +84,24 @@ def _sentence(panel: Finding, rl: Finding, control: Finding) -> str:
     low, high = (100 * found[end] for end in ("low", "high"))
     cost = _cost(rl["cpu_s"], control["cpu_s"])
     if rl["evaluations"] and control["evaluations"] not in (0, rl["evaluations"]):
-        cost += f" and {rl['evaluations']} {panel['counted']}s to its {control['evaluations']}"
+        cost += f" and {counted(rl['evaluations'], panel['counted'])} to its {control['evaluations']}"
     if found["verdict"] == "no difference found":
-        interval = f"{100 * found['mean']:+.1f} [{low:+.1f}, {high:+.1f}]"
-        return f"{rl['words']} against {control['words']}, {where}: no difference found ({interval}), {cost}."
+        same = _same_sets(control)
+        return (
+            f"{rl['words']} against {control['words']}, {where}: no difference found "
+            f"({_difference(found)}{same and f'; {same}'}), {cost}."
+        )
     if found["verdict"] == "worse":
         low, high = -high, -low
     verb = "beats" if found["verdict"] == "better" else "is worse than"
     points = f"{abs(100 * found['mean']):.1f} points [{low:.1f}, {high:.1f}]"
     return f"{rl['words']} {verb} {control['words']}, {where}, by {points}, {cost}."
+
+
+def _same_sets(control: Finding) -> str:
+    """How often both made the very same set, for a sentence; empty where never."""
+    same, of = control["same_sets"], control["pairs"]
+    return f"the same set in {same} of {of}" if same else ""
 
 
 def _cost(ours_s: float, theirs_s: float) -> str:
@@ -99,7 +118,11 @@ def claims_sentence(found: Finding) -> str:
     if not found["sets"]:
         return "Reward hacking: no set claims a reward."
     gap, allowed = 100 * found["largest_gap"], 100 * found["allowed"]
-    verdict = "no reward was hacked" if found["kept"] else "a reward is not what the protocol measures"
+    verdict = (
+        "rewards are what the protocol measures"
+        if found["kept"]
+        else "a reward is not what the protocol measures"
+    )
     return (
         f"Reward hacking: what training claims of a set and what the protocol's probe finds of it on the "
         f"reward half differ by at most {gap:.2f} points ({counted(found['sets'], 'set')}, allowed are less "
@@ -129,6 +152,8 @@ def answer(panels: Sequence[Finding], dataset: str) -> str:
             opening = "RL is not shown to help beyond its best control"
         elif better:
             opening = "RL does not help beyond its best control"
+        elif worse:
+            opening = "RL does worse" if worse == len(flat) else "RL does not help"
         else:
             opening = "RL is not shown to help"
         told.append(
@@ -140,16 +165,22 @@ def answer(panels: Sequence[Finding], dataset: str) -> str:
 
 
 def _resolution(panels: Sequence[Finding]) -> str:
-    """What could have been seen: a difference of no interval's half-width is found only by luck."""
-    halves = sorted(
-        (found["high"] - found["low"]) / 2
+    """What could have been seen: a difference below an interval's half-width is found only by luck.
+
+    Of sets that are the same, or right on the same items, there is no difference to be seen.
+    """
+    halves = [
+        half
         for panel in panels
         for row in panel["rows"][1:]
         if (found := row["rl_minus_this"][deciding_part(panel)])["verdict"] == "no difference found"
-    )
+        and (half := (found["high"] - found["low"]) / 2) > 0
+    ]
     if not halves:
         return ""
-    return f" Differences under about {100 * halves[len(halves) // 2]:.1f} points could not be told here."
+    least, most = (f"{100 * end:.1f}" for end in (min(halves), max(halves)))
+    span = f"about {most} points" if least == most else f"{least} to {most} points, depending on the control,"
+    return f" Differences under {span} could not be told here."
 
 
 def _difference(found: Finding) -> Difference:
