@@ -38,6 +38,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_if_readable(path: Path) -> str | None:
+    """The same; ``None`` where it cannot be read, for whoever reads it after all to tell."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None

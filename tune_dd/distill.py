@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trainables.latent.config import PARTS, DataConfig, EncoderConfig, LatentConfig
 from trainables.latent.distill_config import METHODS, DistillConfig
 from trainables.schema import flag_name
+from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
 from tune_dd.runs.score_table import score_tables
@@ -87,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
     budget = config.distill.sel_budget_per_class
     check_test_place(config.data)
-    if config.distill.shape_schedule is not None:
+    if config.distill.shape_schedule is not None and "rl_shaping" in methods:
         # Before an encoder is trained for nothing.
-        schedule = read_schedule(Path(config.distill.shape_schedule))
+        schedule = read_schedule(Path(config.distill.shape_schedule), config.distill.shape_schedule_sha256)
         schedule.check(config.distill, has_decoder=config.encoder.backbone != "identity")
     real = load_real_images(config.data, cache, _report)
     real.refuse_more("--m-per-class", config.distill.m_per_class)
@@ -103,6 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nlearning: {method}", flush=True)
         sets[method] = learn_set(config.distill, method, data, _Progress())
     print("\n" + tables(sets, methods, config.distill.labels), flush=True)
+    for method in methods:
+        if note := sets[method].note:
+            print(f"\n{method}: {note}", flush=True)
 
     wall_s = time.monotonic() - started_s
     write_run(folder, config, methods, data, sets, real, wall_s, _report)
@@ -121,6 +125,8 @@ def parse_config(flags: Flags, methods: Sequence[str]) -> LatentConfig:
     """
     flat = flags.given_for(*PARTS)
     flat.setdefault("encoder_seed", flat.get("seed", DistillConfig.seed))
+    if "shape_schedule" in flat:
+        flat.setdefault("shape_schedule_sha256", sha256_if_readable(Path(flat["shape_schedule"])))
     for other in methods[1:]:
         LatentConfig.parse({**flat, "method": other})
     return LatentConfig.parse({**flat, "method": methods[0]})
@@ -163,7 +169,7 @@ def describe(config: LatentConfig, methods: Sequence[str]) -> str:
     default = LatentConfig().flat() | {"dataset": data.dataset, "backbone": encoder.backbone}
     told = {"method", "labels", "m_per_class", "proto_steps_base", "seed", "encoder_seed", "init"}
     told |= {"sel_budget_per_class", "sel_evaluations", "sel_policy", "sel_init"}
-    told |= {"shape_episodes", "shape_decisions", "shape_steps", "shape_schedule"}
+    told |= {"shape_episodes", "shape_decisions", "shape_steps", "shape_schedule", "shape_schedule_sha256"}
     changed = {k: v for k, v in config.flat().items() if v != default[k] and k not in told}
     learning = [method for method in methods if method != "rl_selection"]
     lines = [

@@ -11,6 +11,7 @@ from typing import Any
 
 from trainables.errors import InputError
 from trainables.schema import flag_name, value_type
+from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_name
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -97,6 +98,10 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
     for name in kind.PATHS:
         if name in settings or name == "data_root":
             settings[name] = _absolute(settings.get(name, "data"))
+    for name, digest in kind.PINNED.items():
+        found = sha256_if_readable(Path(settings[name])) if name in settings else None
+        if found is not None:
+            settings.setdefault(digest, found)
     for name in ("storage", "cache"):
         if own.get(name):
             own[name] = _absolute(own[name])

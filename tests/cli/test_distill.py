@@ -16,6 +16,7 @@ from tests.conftest import Command, interrupted_at
 from trainables.errors import InputError
 from trainables.latent.artifacts import load_artifacts
 from trainables.latent.config import LatentConfig
+from trainables.whole_files import sha256_of
 from tune_dd import cli, search
 from tune_dd.distill import build_parser, default_run_name, describe, next_command, parse_config
 
@@ -126,8 +127,28 @@ def test_a_shaped_set_comes_with_its_schedule_which_another_seed_can_apply(
     assert f"the schedule {run / 'schedule.json'} of 2 decisions" in capsys.readouterr().out
     again = json.loads((run.parent / "second" / "schedule.json").read_text())
     assert again["terms"] == schedule["terms"]
+    config = summary_of(run.parent / "second")["config"]
+    assert config["shape_schedule_sha256"] == sha256_of(run / "schedule.json")
     assert cli.main(["distill", *TINY, *words.split(), "--shape-schedule", "nothing.json"]) == 2
     assert "it must be a schedule of loss weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape_lr", "said", "drawn"),
+    [
+        ("1e-12", "no episode was better than the set that they started from, which is kept", True),
+        ("1e30", "every episode diverged, so the set is the one that they started from", False),
+    ],
+)
+def test_a_start_that_is_kept_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    shape_lr: str, said: str, drawn: bool,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    words = "--methods rl_shaping --shape-decisions 2 --shape-steps 5 --shape-episodes 4 --shape-batch 2"
+    assert cli.main(["distill", *TINY, *words.split(), "--shape-lr", shape_lr]) == 0
+    assert f"rl_shaping: {said}" in capsys.readouterr().out
+    assert bool(list(tmp_path.rglob("schedule.png"))) == drawn
 
 
 def test_features_have_no_decoder_and_no_pictures_of_images(

@@ -101,6 +101,19 @@ def test_a_rate_of_zero_leaves_the_policy_as_it_starts() -> None:
     assert learner.told() == before
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_step_that_leads_nowhere_is_not_taken(name: str) -> None:
+    learner, asked = small(name, lr=1e30)
+    for seed in range(4):
+        drawn = learner.propose(*asked, 8, torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
+        learner.learn(drawn, torch.arange(8).double())
+    before = learner.told()
+    assert all(map(math.isfinite, before.values()))
+    drawn = learner.propose(*asked, 8, torch.Generator().manual_seed(4))  # type: ignore[arg-type]
+    learner.learn(drawn, torch.full((8,), torch.nan))
+    assert learner.told() == before
+
+
 def test_draws_have_at_least_one_change_even_where_changes_are_rare() -> None:
     drawn = _at_least_one(torch.full((5,), -30.0), 7, torch.Generator().manual_seed(0))
     assert torch.equal(drawn.sum(1), torch.ones(7, dtype=torch.int64))

@@ -139,6 +139,7 @@ def test_a_learned_schedule_is_applied_to_another_seed_and_other_data(
     [
         (None, "No such file"),
         ("{", "damaged"),
+        ("[" * 100_000, "damaged"),
         ("[]", "holds none"),
         (json.dumps({"kind": "other"}), "holds none"),
         (written(steps=None), "damaged"),

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainables.latent.shaping.schedules import Schedule, write_schedule
+from trainables.whole_files import sha256_of
 from tune_dd import search
 from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -265,3 +267,28 @@ def test_a_warm_start_leaves_the_former_data_s_settings_behind(
     assert "digits/conv/seed0/m2" in said
     assert "fixed: lr=0.07" in said
     assert "features" not in said
+
+
+def test_a_schedule_that_has_changed_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place / "schedule.json"
+    write_schedule(path, Schedule(("probe", "matching"), [[1.0, 0.1]] * 8, 25))
+    words = "--datasets features --features-train features.npz --methods rl_shaping --num-trials 2"
+    assert search.main([*words.split(), "--shape-schedule", "schedule.json", "--dry-run"]) == 0
+    digest = sha256_of(path)
+    assert f"shape_schedule_sha256={digest}" in capsys.readouterr().out
+    former = LatentSweep(
+        name="former",
+        storage=str(place / "results"),
+        datasets=("features",),
+        methods=("rl_shaping",),
+        settings={
+            "features_train": str(place / "features.npz"),
+            "shape_schedule": str(path),
+            "shape_schedule_sha256": digest,
+        },
+    )
+    (place / "results" / "former").mkdir()
+    write_sweep(place / "results" / "former", former, {}, first_session())
+    write_schedule(path, Schedule(("probe", "matching"), [[1.0, 0.2]] * 8, 25))
+    line = complaint(["--resume", "--name", "former"], capsys)
+    assert f"with the SHA-256 {sha256_of(path)[:12]}, but it must be" in line and digest[:12] in line

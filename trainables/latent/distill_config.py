@@ -104,6 +104,11 @@ class DistillConfig:
     shape_schedule: str | None = option(
         None, "a schedule.json of rl_shaping, to be applied instead of learning one", metavar="FILE"
     )
+    shape_schedule_sha256: str | None = option(
+        None,
+        "SHA-256 that the file of --shape-schedule has to have (default: the one that it has at first)",
+        metavar="HEX",
+    )
     seed: int = option(0, "seed of the distillation", at_least=0)
     threads: int = option(
         1, "CPU threads of one run; part of the configuration, as sums depend on it", at_least=1

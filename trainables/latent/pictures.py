@@ -212,6 +212,7 @@ def draw_schedule(
     axes.set_ylabel("weight", fontsize=9)
     axes.tick_params(labelsize=8, colors="0.25")
     axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=12, weight="bold")
     axes.set_title(subtitle, fontsize=9, color="0.35")

@@ -98,7 +98,7 @@ def _draw_method(
         title = f"{method}: {noun}s, decoded"
         _draw_decoded(place / f"prototypes{suffix}.png", scored.distilled, data, title, f"{what}; {accuracy}")
     if scored.state is not None and scored.state.get("schedule") is not None:
-        _draw_schedule(place, suffix, scored)
+        _draw_schedule(place, suffix, scored, config.distill.shape_schedule)
         if data.codec is not None:
             before = dataclasses.replace(scored.distilled, x=scored.state["base"]["x"])
             title = f"{method}: prototypes before the episodes, decoded"
@@ -122,21 +122,22 @@ def _draw_decoded(path: Path, distilled: DistilledSet, data: LatentData, title: 
     draw_classes(path, images, distilled.y.numpy(), data.class_names, title, subtitle)
 
 
-def _draw_schedule(place: Path, suffix: str, scored: ScoredSet) -> None:
-    """The best episode's schedule, as a file and over time."""
+def _draw_schedule(place: Path, suffix: str, scored: ScoredSet, given: str | None) -> None:
+    """The best episode's schedule, or the ``given`` one that was applied, as a file and over time."""
     assert scored.state is not None
     schedule = Schedule(**scored.state["schedule"])
     path = place / SCHEDULE_FILE
     write_schedule(path.with_stem(f"{path.stem}{suffix}"), schedule)
-    start, best = scored.scores["reward_of_start"], scored.scores["reward_of_best"]
+    start, kept = (100 * scored.scores[f"reward_of_{which}"] for which in ("start", "best"))
+    episodes = counted(int(scored.scores["episodes"]), "episode")
+    after = f"{kept:.1f}% after" if not scored.note else "no episode was better, so the start is kept"
     draw_schedule(
         place / f"schedule{suffix}.png",
         schedule.terms,
         np.array(schedule.weights),
         schedule.steps,
-        "rl_shaping: loss weights of the best episode",
-        f"reward half {100 * start:.1f}% before, {100 * best:.1f}% of the set that is kept; "
-        f"best of {counted(int(scored.scores['episodes']), 'episode')}",
+        f"rl_shaping: loss weights, {f'those of {Path(given).name}' if given else f'the best of {episodes}'}",
+        f"reward half {start:.1f}% before, {after}",
     )
 
 

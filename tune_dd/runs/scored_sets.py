@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from trainables.latent.controls import FULL_DATA, control_sets, full_data_readings, full_data_scores
 from trainables.latent.distill_config import DistillConfig
 from trainables.latent.distilled_set import DistilledSet
@@ -42,6 +44,18 @@ class ScoredSet:
     def row(self) -> dict[str, float]:
         """Its scores as tables show them, with the CPU seconds of making the set."""
         return {**self.scores, "optimise_cpu_s": self.cpu_s}
+
+    @property
+    def note(self) -> str:
+        """What its scores do not tell; empty where that is nothing."""
+        state = self.state
+        if state is None or "schedule" not in state or self.scores["diverged"]:
+            return ""
+        if state["schedule"] is None:
+            return "every episode diverged, so the set is the one that they started from"
+        if torch.equal(state["points"], state["base"]["x"]):
+            return "no episode was better than the set that they started from, which is kept"
+        return ""
 
     @property
     def track(self) -> str:

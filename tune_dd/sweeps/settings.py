@@ -105,6 +105,8 @@ class SweepConfig(ABC):
     """Fields that say nothing to this kind."""
     PATHS: ClassVar[tuple[str, ...]] = ()
     """Settings that are paths."""
+    PINNED: ClassVar[Mapping[str, str]] = {}
+    """Those of them whose content is a setting, too, with the setting that holds its SHA-256."""
 
     name: str = option("", "the sweep's folder in the storage")
     space: str = option("", "the search space")

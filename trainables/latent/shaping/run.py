@@ -54,7 +54,11 @@ class ShapingRun(Run):
             len(data.class_names), config.m_per_class, data.train_x.shape[1], data.codec is not None
         )
         self._base = PrototypeRun(dataclasses.replace(config, method=BASE_METHOD), data)
-        self._given = None if config.shape_schedule is None else read_schedule(Path(config.shape_schedule))
+        self._given = (
+            None
+            if config.shape_schedule is None
+            else read_schedule(Path(config.shape_schedule), config.shape_schedule_sha256)
+        )
         self._task: PrototypeTask | None = None
         self._learner: ActorCritic | None = None
         self.points = self._base.x.detach()
@@ -80,9 +84,11 @@ class ShapingRun(Run):
             if self._base.done:
                 loss = self._play_on()
             else:
-                loss = self.train_start()
+                self.train_start()
                 if not self.diverged:
-                    self._policy_of(self.open_task())
+                    task = self.open_task()
+                    self._policy_of(task)
+                    loss = 1 - task.start_score
         except (FloatingPointError, torch.linalg.LinAlgError):
             self.diverged = True
         return self._told(loss)
@@ -106,15 +112,13 @@ class ShapingRun(Run):
             worth += rollout.outcome.scores[torch.isfinite(rollout.outcome.scores)].tolist()
         return 1 - sum(worth) / max(len(worth), 1)
 
-    def train_start(self) -> float:
-        """Train the prototypes that episodes start from; returns the last loss."""
-        losses = []
+    def train_start(self) -> None:
+        """Train the prototypes that episodes start from."""
         while not self._base.done:
-            losses.append(self._base.advance()["loss"])
+            self._base.advance()
         self.diverged = self._base.diverged
         self.points = self._base.x.detach().clone()
         self.steps = self._base.steps
-        return losses[-1]
 
     def share_start(self, other: ShapingRun) -> None:
         """Begin as another run did, by its prototypes and its task, which both then hold and neither changes.

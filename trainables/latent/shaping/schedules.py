@@ -13,10 +13,12 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.latent.distill_config import DistillConfig
-from trainables.whole_files import whole_file
+from trainables.whole_files import sha256_if_readable, whole_file
 
 SCHEDULE_FILE = "schedule.json"
 _KIND = "tune-dd schedule of loss weights"
+_SHOWN = 12
+"""Digits of a digest in messages."""
 
 # Weights of a good run beside the probe's of one. The cycle's is what prototypes are usually trained with.
 CENTRES = {"probe": 1.0, "matching": 0.03, "diversity": 0.03, "margin": 0.03, "realism": 0.03, "cycle": 0.5}
@@ -82,12 +84,22 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
         stream.write((json.dumps(content, indent=1) + "\n").encode())
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: Path, sha256: str | None = None) -> Schedule:
     """The inverse of :func:`write_schedule`.
 
+    Args:
+        sha256: of the file's content, where it must be a certain one.
+
     Raises:
-        InputError: the file is missing or holds no schedule.
+        InputError: the file is missing or holds no schedule, or its content is another.
     """
+    present = sha256_if_readable(path)
+    if sha256 is not None and present is not None and present != sha256:
+        raise InputError(
+            f"--shape-schedule is {path} with the SHA-256 {present[:_SHOWN]}",
+            f"it must be the one that results so far were made with, {sha256[:_SHOWN]}",
+            "put the former content back, or begin anew under another --name",
+        )
     problem = ""
     try:
         content = json.loads(path.read_text())
@@ -103,7 +115,7 @@ def read_schedule(path: Path) -> Schedule:
         problem = "it holds none"
     except OSError as error:
         problem = str(error.strerror)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         problem = "it is damaged"
     raise InputError(
         f"--shape-schedule is {path} ({problem})",

@@ -43,7 +43,7 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
         check_test_place(parsed.data)
         distill = parsed.distill
         if distill.shape_schedule is not None and "rl_shaping" in config.tried_methods:
-            schedule = read_schedule(Path(distill.shape_schedule))
+            schedule = read_schedule(Path(distill.shape_schedule), distill.shape_schedule_sha256)
             schedule.check(distill, has_decoder=parsed.encoder.backbone != "identity")
     for parsed in firsts.values():
         _check_encoder(parsed, cache, report, fetch)
