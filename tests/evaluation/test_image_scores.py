@@ -16,7 +16,7 @@ from trainables.latent.config import LatentConfig
 from trainables.latent.image_scoring import CROSS_ENCODER, ImageScoring
 from tune_dd import cli
 from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, evaluate_cell
-from tune_dd.evaluation.table import evaluation_table
+from tune_dd.evaluation.table import chosen_sentence, evaluation_table
 from tune_dd.runs.folder import write_json
 from tune_dd.sweeps.latent.settings import LatentSweep
 
@@ -118,6 +118,27 @@ def test_the_other_encoder_is_another(tmp_path: Path) -> None:
     plan = plan_on_digits(ImageScoring(cross_encoder_seed=0))
     with pytest.raises(InputError, match=r"--cross-encoder-seed is 0 .* such as 1"):
         evaluate_cell(plan, tmp_path, tmp_path / "cache", 2, 1, True, quiet)
+
+
+@pytest.mark.parametrize("objective", [CROSS_ENCODER, "pixel_accuracy"])
+def test_rows_are_compared_by_what_was_maximised(both: tuple[dict[str, Any], Path], objective: str) -> None:
+    probe, place = both
+    assert probe["compared_by"] == "probe_accuracy"
+    plan = dataclasses.replace(plan_on_digits(ImageScoring(10, 7)), objective=objective)
+    cell = evaluate_cell(plan, place, place / "cache", 2, 1, True, quiet)
+    assert cell["compared_by"] == objective
+    chosen = row_of(cell, cell["chosen"])["test"][objective]["mean"]
+    for row in cell["rows"]:
+        difference = row["chosen_minus_this_on_test"]
+        if row["name"] == cell["chosen"] or objective not in row["test"]:  # full data train no network
+            assert difference is None
+        else:
+            assert difference["mean"] == pytest.approx(chosen - row["test"][objective]["mean"])
+    said = {CROSS_ENCODER: "other encoder", "pixel_accuracy": "pixel"}[objective]
+    assert f"chosen minus this, {said} (test)" in evaluation_table(cell)
+    sentence = chosen_sentence(cell)
+    assert sentence.endswith(f"controls beyond the interval, by {said}.")
+    assert ("against the full-data probe" in sentence) == (objective == CROSS_ENCODER)
 
 
 def finished_sweep(storage: Path) -> Path:

@@ -26,16 +26,16 @@ from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.controls import FULL_DATA
 from trainables.latent.image_scorer import open_pixels, other_encoder
-from trainables.latent.image_scoring import ImageScoring
+from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL, ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.test_access import open_test_latents
 from tune_dd.evaluation import test_scores
 from tune_dd.evaluation.confirmation import Frozen, freeze_configuration, freeze_controls, fresh_seeds
 from tune_dd.evaluation.image_scores import ImageFreezer, ImageReadings, Unseen
 from tune_dd.evaluation.scored import (
+    PROBE,
     Scored,
     by_class,
-    by_metric,
     class_accuracies,
     difference,
     estimates,
@@ -144,6 +144,7 @@ def evaluate_cell(
         len(parts[0].data.selection_y),
     )
     test = _on_test(plan, parts, results, cache, report) if read_test else {}
+    metric = plan.objective if plan.objective in (CROSS_ENCODER, PIXEL) else PROBE
     rows = [
         {
             "name": name,
@@ -156,7 +157,7 @@ def evaluate_cell(
             "test": estimates(test[name]) if test else None,
             "validation_per_class": by_class(validation[name], parts[0].data.class_names),
             "test_per_class": by_class(test[name], parts[0].data.class_names) if test else None,
-            "chosen_minus_this_on_test": difference(test[chosen], test[name])
+            "chosen_minus_this_on_test": difference(test[chosen], test[name], metric)
             if test and name != chosen
             else None,
         }
@@ -165,6 +166,7 @@ def evaluate_cell(
     return {
         "cell": plan.name,
         "objective": plan.objective,
+        "compared_by": metric,
         "seeds": seeds,
         "encoder_seeds": encoder_seeds,
         "chosen": chosen,
@@ -226,7 +228,7 @@ def _other_encoder(plan: CellPlan, config: LatentConfig) -> EncoderConfig | None
 
 
 def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:
-    found = Scored([], [], [], [])
+    found = Scored()
     for part in parts:
         x, y, row = part.data.selection_x, part.data.selection_y, part.rows[name]
         full = part.rows[FULL_DATA].hits(x, y).mean()
@@ -234,8 +236,7 @@ def _on_selection(parts: Sequence[OnEncoder], name: str) -> Scored:
         found.hits.append(row.hits(x, y))
         found.per_class.append(class_accuracies(found.hits[-1], y.numpy(), row.classes))
         readings = part.images[name]
-        read = [one.read(part.unseen)[0] for one in readings] if part.unseen is not None else []
-        found.image_scores.append(by_metric(read))
+        found.add_images([one.read(part.unseen) for one in readings] if part.unseen is not None else [])
     return found
 
 
@@ -243,7 +244,7 @@ def _on_test(
     plan: CellPlan, parts: Sequence[OnEncoder], results: Path, cache: Path, report: Report
 ) -> dict[str, Scored]:
     """Test scores of every row; opens test only for an encoder with rows that were never on it."""
-    found = {name: Scored([], [], [], []) for name in parts[0].rows}
+    found = {name: Scored() for name in parts[0].rows}
     for part in parts:
         known = {name: test_scores.stored(results, row.identity) for name, row in part.rows.items()}
         missing = [name for name, scores in known.items() if scores is None]
@@ -254,14 +255,14 @@ def _on_test(
             found[name].scores.append(scores.scores)
             found[name].hits.append(scores.hits)
             found[name].per_class.append(scores.per_class)
-        for name, read in _image_scores_on_test(plan, part, results, cache, report).items():
-            found[name].image_scores.append(by_metric(read))
+        for name, read in _images_on_test(plan, part, results, cache, report).items():
+            found[name].add_images([(one.scores, one.hits) for one in read])
     return found
 
 
-def _image_scores_on_test(
+def _images_on_test(
     plan: CellPlan, part: OnEncoder, results: Path, cache: Path, report: Report
-) -> dict[str, list[list[dict[str, float]]]]:
+) -> dict[str, list[TestScores]]:
     """Scores of every reading of each row's images, through the same door: once for each identity."""
     every = [(name, one) for name, readings in part.images.items() for one in readings]
     known = {one.identity: test_scores.stored(results, one.identity) for _, one in every}
@@ -280,7 +281,7 @@ def _image_scores_on_test(
             known[one.identity] = read = TestScores(scores, hits, per_class)
             test_scores.store(results, one.identity, f"{name}, images", read)
     return {
-        name: [found.scores for one in readings if (found := known[one.identity]) is not None]
+        name: [found for one in readings if (found := known[one.identity]) is not None]
         for name, readings in part.images.items()
     }
 

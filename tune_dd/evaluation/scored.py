@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,27 @@ from numpy.typing import NDArray
 
 from tune_dd.evaluation.intervals import Estimate, Hits, estimate, paired_difference
 
+PROBE = "probe_accuracy"
+
 
 @dataclass(frozen=True)
 class Scored:
     """Scores, hits and accuracies by class of one row, a list entry per encoder.
 
-    ``image_scores`` holds the values of each metric over its runs, which may be more than the probe's.
+    ``image_scores`` holds the values of each metric over its runs, which may be more than the probe's, and
+    ``image_hits`` those of the metric that each reading is named by.
     """
 
-    scores: list[list[dict[str, float]]]
-    hits: list[Hits]
-    per_class: list[list[float | None]]
-    image_scores: list[dict[str, list[float]]]
+    scores: list[list[dict[str, float]]] = field(default_factory=list)
+    hits: list[Hits] = field(default_factory=list)
+    per_class: list[list[float | None]] = field(default_factory=list)
+    image_scores: list[dict[str, list[float]]] = field(default_factory=list)
+    image_hits: list[dict[str, Hits]] = field(default_factory=list)
+
+    def add_images(self, readings: Sequence[tuple[Sequence[Mapping[str, float]], Hits]]) -> None:
+        """Scores of the runs, and hits, of every reading of a row's images on one encoder."""
+        self.image_scores.append(by_metric([scores for scores, _ in readings]))
+        self.image_hits.append({next(iter(scores[0])): hits for scores, hits in readings})
 
 
 def class_accuracies(hits: Hits, y: NDArray[np.int64], classes: int) -> list[float | None]:
@@ -71,7 +80,21 @@ def _plain(found: Estimate) -> dict[str, Any]:
     return {key: None if value != value else value for key, value in dataclasses.asdict(found).items()}
 
 
-def difference(chosen: Scored, other: Scored) -> dict[str, Any]:
-    """How much more often the chosen row's probe is right, with its interval and verdict."""
-    found = paired_difference(chosen.hits, other.hits)
+def difference(chosen: Scored, other: Scored, metric: str) -> dict[str, Any] | None:
+    """How much more often the chosen row is right by a metric, with the interval and the verdict.
+
+    Args:
+        metric: ``probe_accuracy``, or a score of images; ``None`` is returned of a row that has none.
+    """
+    ours, theirs = (_hits(row, metric) for row in (chosen, other))
+    if ours is None or theirs is None:
+        return None
+    found = paired_difference(ours, theirs)
     return {**dataclasses.asdict(found), "verdict": found.verdict}
+
+
+def _hits(scored: Scored, metric: str) -> list[Hits] | None:
+    if metric == PROBE:
+        return scored.hits
+    own = [by_name.get(metric) for by_name in scored.image_hits]
+    return None if any(one is None for one in own) else [one for one in own if one is not None]

@@ -9,20 +9,21 @@ from trainables.latent.controls import FULL_DATA
 from tune_dd.evaluation.intervals import Difference, Estimate
 from tune_dd.runs.score_table import aligned
 
-HEADINGS = ("", "validation", "test", "round trip (test)", "chosen minus this (test)", "CPU s", "kB")
 IMAGE_HEADINGS = {
     "pixel_accuracy": "pixel",
     "pixel_accuracy_mlp": "pixel, MLP",
     "cross_encoder_accuracy": "other encoder",
 }
 """Columns of scores of images, where any row has them."""
+_WORDS = {"probe_accuracy": "probe", **IMAGE_HEADINGS}
 
 
 def evaluation_table(cell: Mapping[str, Any]) -> str:
     """Learned rows above, controls below a line; the chosen row is marked with an asterisk.
 
     Accuracies are percentages of the probe (and of the round trip), with the half-width of the 95%
-    interval over seeds; differences are points with the paired bootstrap's interval. Scores of images stand
+    interval over seeds; differences are points with the paired bootstrap's interval, of the probe or of the
+    score of images that the sweep maximised. Scores of images stand
     in the last columns where they were taken: those on test where it was read.
 
     Args:
@@ -42,7 +43,9 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
         for kind in ("learned", "control")
     }
     learned, controls = lines["learned"], lines["control"]
-    headings = [*HEADINGS, *(f"{IMAGE_HEADINGS[name]} ({part})" for name in images)]
+    compared = f"chosen minus this, {_WORDS[cell['compared_by']]} (test)"
+    own = ["", "validation", "test", "round trip (test)", compared, "CPU s", "kB"]
+    headings = [*own, *(f"{IMAGE_HEADINGS[name]} ({part})" for name in images)]
     text = aligned([headings, *learned, *controls])
     rule = "-" * max(map(len, text))
     return "\n".join([heading, text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]])
@@ -55,21 +58,28 @@ def chosen_sentence(cell: Mapping[str, Any]) -> str:
     if not chosen["test"]:
         reached = _reached(cell, chosen["validation"])
         return f"{cell['cell']}: {cell['chosen']} reaches {reached} on validation."
-    gap = full["chosen_minus_this_on_test"]
-    difference = Difference(gap["mean"], gap["low"], gap["high"])
     beaten = [
         name
         for name, row in rows.items()
         if row["kind"] == "control"
         and name != FULL_DATA
-        and row["chosen_minus_this_on_test"]["verdict"] == "better"
+        and (row["chosen_minus_this_on_test"] or {}).get("verdict") == "better"
     ]
     others = sum(row["kind"] == "control" for row in rows.values()) - 1
+    by = f", by {_WORDS[cell['compared_by']]}" if cell["compared_by"] in IMAGE_HEADINGS else ""
     return (
-        f"{cell['cell']}: {cell['chosen']} reaches {_reached(cell, chosen['test'])} on test, "
-        f"{difference} points against the full-data probe ({gap['verdict']}); better than "
-        f"{len(beaten)} of {others} controls beyond the interval."
+        f"{cell['cell']}: {cell['chosen']} reaches {_reached(cell, chosen['test'])} on test"
+        f"{_against(full['chosen_minus_this_on_test'])}; better than {len(beaten)} of {others} controls "
+        f"beyond the interval{by}."
     )
+
+
+def _against(full: Mapping[str, Any] | None) -> str:
+    """What there is between the chosen row and the full data, where both were measured."""
+    if full is None:
+        return ""
+    difference = Difference(full["mean"], full["low"], full["high"])
+    return f", {difference} points against the full-data probe ({full['verdict']})"
 
 
 def _reached(cell: Mapping[str, Any], estimates: Mapping[str, Any]) -> str:
