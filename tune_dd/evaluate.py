@@ -181,12 +181,14 @@ def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int, scoring: Im
         for candidate in candidates:
             by_size.setdefault(candidate.config.distill.m_per_class, []).append(candidate)
         for m_per_class, own in by_size.items():
+            distills = [candidate.config.distill for candidate in own]
+            kept = {distill.selection_budget for distill in distills if distill.selects} - {m_per_class}
             plans.append(
                 CellPlan(
                     name=cell["cell"] + (f"/m{m_per_class}" if config.sizes else ""),
                     candidates=tuple(own),
                     objective=summary["objective"],
-                    budgets=config.budgets,
+                    budgets=tuple(sorted(kept)) if config.sizes else config.budgets,
                     taken_seeds=config.seeds,
                     gpus_per_trial=config.gpus_per_trial,
                     scoring=scoring,

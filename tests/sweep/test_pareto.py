@@ -179,8 +179,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished sweep of 5 trials of two sizes: its folder and what it printed."""
     storage = tmp_path_factory.mktemp("pareto") / "results"
     log = storage.parent / "log"
-    words = "--name two --num-trials 5 --prototypes 1 2 --methods implicit gradient_matching --pareto"
-    few = "--ae-epochs 2 --proto-steps-base 4 --steps-per-iteration 2"
+    words = "--name two --num-trials 5 --prototypes 1 2 --methods implicit rl_selection --budgets 2 3 --pareto"
+    few = "--ae-epochs 2 --proto-steps-base 4 --steps-per-iteration 2 --sel-evaluations 8"
     process = sweeps.start(storage, *words.split(), BYTES, *few.split(), log=log)
     return storage / "two", sweeps.finish(process, log)
 
@@ -204,9 +204,9 @@ def test_the_sweep_says_what_its_front_covers(finished: tuple[Path, str]) -> Non
         )
     assert 0.5 < pareto["hypervolume"] <= 1
     assert 1 <= pareto["reached_after"] <= pareto["trials"] == 5
-    assert {"herding@1", "herding@2", "closed_form", "full_data"} <= cell["controls"].keys()
+    assert {"herding@1", "herding@2", "herding@3", "closed_form", "full_data"} <= cell["controls"].keys()
     assert f"front of {len(pareto['front'])} trial" in text
-    assert re.search(rf"{pareto['front'][0]['trial_id']} +\w+@[12] ", text)
+    assert re.search(rf"{pareto['front'][0]['trial_id']} +\w+@[123] ", text)
     picture = imread(folder / "pareto.png")
     assert picture.shape[0] > 400 and picture.std() > 0.05
 
@@ -241,5 +241,9 @@ def test_evaluate_takes_the_front(finished: tuple[Path, str], capsys: pytest.Cap
     rows = [row for cell in cells for row in cell["rows"] if row["kind"] == "learned"]
     assert [row["trial_id"] for row in rows] == spread(members, 2)
     for cell, trial_id in zip(cells, spread(members, 2), strict=True):
-        m = LatentConfig.parse(configs[trial_id]).distill.m_per_class
-        assert cell["cell"] == f"digits/conv/seed0/m{m}" and cell["cell"] in said
+        distill = LatentConfig.parse(configs[trial_id]).distill
+        assert cell["cell"] == f"digits/conv/seed0/m{distill.m_per_class}" and cell["cell"] in said
+        # Controls of as many points as the cell's own sets have, and of no other number.
+        kept = {distill.selection_budget} - {distill.m_per_class} if distill.selects else set()
+        sizes = {row["name"].partition("@")[2] for row in cell["rows"] if row["kind"] == "control"}
+        assert sizes - {""} == set(map(str, kept))
