@@ -179,7 +179,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished sweep of 5 trials of two sizes: its folder and what it printed."""
     storage = tmp_path_factory.mktemp("pareto") / "results"
     log = storage.parent / "log"
-    words = "--name two --num-trials 5 --prototypes 1 2 --methods implicit rl_selection --budgets 2 3 --pareto"
+    words = (
+        "--name two --num-trials 5 --prototypes 1 2 --methods implicit rl_selection --budgets 2 3 --pareto"
+    )
     few = "--ae-epochs 2 --proto-steps-base 4 --steps-per-iteration 2 --sel-evaluations 8"
     process = sweeps.start(storage, *words.split(), BYTES, *few.split(), log=log)
     return storage / "two", sweeps.finish(process, log)

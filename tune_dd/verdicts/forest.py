@@ -5,6 +5,7 @@ Drawn on a figure of its own, without pyplot, as all pictures of the project.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _LEFT, _RIGHT = 0.24, 0.76
 def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, subtitle: str) -> None:
     """Write a forest plot: a panel for each question, budget and objective, a line for each control.
 
+    Panels of a question stand together and share a scale.
+
     Args:
         path: the PNG to write; it appears whole or not at all.
         panels: what :func:`tune_dd.verdicts.findings.panels_of` returns.
@@ -39,23 +42,19 @@ def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, sub
     figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor="white")
     figure.text(0.5, 1 - 0.25 / height, title, ha="center", va="center", fontsize=12, weight="bold")
     figure.text(0.5, 1 - 0.52 / height, subtitle, ha="center", va="center", fontsize=9, color="0.35")
-    ends = [
-        abs(100 * found[end])
-        for panel in panels
-        for row in panel["rows"][1:]
-        for found in [row["rl_minus_this"][deciding_part(panel)]]
-        for end in ("low", "high")
-    ]
-    reach = 1.08 * max(*ends, 0.1)  # one scale for all panels, as they are compared by eye
     top = height - _HEAD_INCHES
-    for panel, tall in zip(panels, heights, strict=True):
-        drawn = tall - _PANEL_INCHES
-        axes = figure.add_axes(
-            (_LEFT, (top - tall) / height, _RIGHT - _LEFT, drawn / height), xlim=(-reach, reach)
-        )
-        _draw_panel(axes, panel)
-        axes.tick_params(labelbottom=panel is panels[-1])
-        top -= tall
+    # Panels of one question are compared by eye; another one's differences may be a tenth of these.
+    for _, alike in itertools.groupby(zip(panels, heights, strict=True), lambda one: one[0]["question"]):
+        own = list(alike)
+        reach = 1.08 * max(_farthest(panel) for panel, _ in own)
+        for panel, tall in own:
+            drawn = tall - _PANEL_INCHES
+            axes = figure.add_axes(
+                (_LEFT, (top - tall) / height, _RIGHT - _LEFT, drawn / height), xlim=(-reach, reach)
+            )
+            _draw_panel(axes, panel)
+            axes.tick_params(labelbottom=panel is own[-1][0])
+            top -= tall
     axes.set_xlabel("RL minus this control, in points of accuracy", fontsize=9)
     for place, words, side in (
         (_LEFT, "← the control is better", "left"),
@@ -64,6 +63,12 @@ def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, sub
         figure.text(place, 0.12 / height, words, ha=side, va="bottom", fontsize=9, color="0.35")
     with whole_file(path) as stream:
         figure.savefig(stream, format="png")
+
+
+def _farthest(panel: Mapping[str, Any]) -> float:
+    """Points from zero to the farthest end of an interval."""
+    differences = [row["rl_minus_this"][deciding_part(panel)] for row in panel["rows"][1:]]
+    return max(0.1, *(abs(100 * found[end]) for found in differences for end in ("low", "high")))
 
 
 def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
@@ -79,7 +84,7 @@ def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
         axes.text(
             1.02,
             place,
-            f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
+            f"{mean:+z.1f} [{low:+z.1f}, {high:+z.1f}]",
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=9,
