@@ -102,6 +102,7 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
         found = sha256_if_readable(Path(settings[name])) if name in settings else None
         if found is not None:
             settings.setdefault(digest, found)
+            given.add(digest)  # a sweep that is warm-started has the former schedule's
     for name in ("storage", "cache"):
         if own.get(name):
             own[name] = _absolute(own[name])

@@ -290,5 +290,8 @@ def test_a_schedule_that_has_changed_is_refused(place: Path, capsys: pytest.Capt
     (place / "results" / "former").mkdir()
     write_sweep(place / "results" / "former", former, {}, first_session())
     write_schedule(path, Schedule(("probe", "matching"), [[1.0, 0.2]] * 8, 25))
+    warm = ["--warm-start", "former", "--shape-schedule", str(path), "--dry-run"]
+    assert search.main(warm) == 0, "it is the former sweep that is bound to the former content"
+    assert f"shape_schedule_sha256={sha256_of(path)}" in capsys.readouterr().out
     line = complaint(["--resume", "--name", "former"], capsys)
     assert f"with the SHA-256 {sha256_of(path)[:12]}, but it must be" in line and digest[:12] in line
