@@ -48,3 +48,16 @@ def test_state_goes_on_bit_for_bit() -> None:
 def test_a_state_of_other_shapes_is_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         Adam(start()).load_state_dict(Adam([torch.ones(3, 3), torch.zeros(5)]).state_dict())
+
+
+def test_a_step_to_what_is_not_finite_is_not_taken() -> None:
+    parameter = torch.ones(3, requires_grad=True)
+    adam = Adam([parameter])
+    parameter.grad = torch.ones(3)
+    adam.step_if_finite(0.1)
+    before, moments = parameter.detach().clone(), adam.state_dict()
+    assert torch.allclose(before, torch.full((3,), 0.9))
+    parameter.grad = torch.tensor([1.0, torch.nan, 1.0])
+    adam.step_if_finite(0.1)
+    assert torch.equal(parameter, before)
+    assert adam.steps == 1 and torch.equal(adam.first[0], moments["first"][0])

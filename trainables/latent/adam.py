@@ -48,6 +48,16 @@ class Adam:
             second.mul_(BETA_2).addcmul_(parameter.grad, parameter.grad, value=1 - BETA_2)
             parameter.addcdiv_(first, second.sqrt().div_(correction).add_(EPSILON), value=-scale)
 
+    @torch.no_grad()
+    def step_if_finite(self, lr: float) -> None:
+        """The same, unless parameters would not be finite: then they and the moments stay as they are."""
+        kept, state = [parameter.clone() for parameter in self.parameters], self.state_dict()
+        self.step(lr)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            for parameter, before in zip(self.parameters, kept, strict=True):
+                parameter.copy_(before)
+            self.load_state_dict(state)
+
     def state_dict(self) -> dict[str, Any]:
         """Moments and the number of steps, as copies."""
         return {

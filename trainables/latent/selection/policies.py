@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,17 +91,9 @@ class Policy(ABC):
         advantages = ((gains - expected) / (self._spread + 1e-6)).clamp(-_CLIP, _CLIP)
         advantages = advantages.to(proposals.log_probability.dtype)
         loss = -(proposals.log_probability * advantages).mean() - self._entropy * proposals.entropy
-        kept = [parameter.detach().clone() for parameter in self._parameters]
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step(self._lr)
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters):
-            self._set(kept)  # of no use, as with a learning rate that is far too high
-
-    @torch.no_grad()
-    def _set(self, values: Sequence[Tensor]) -> None:
-        for parameter, value in zip(self._parameters, values, strict=True):
-            parameter.copy_(value)
+        self._optimizer.step_if_finite(self._lr)  # it may be far too high
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, Adam's moments and the running baseline."""
@@ -119,10 +110,11 @@ class Policy(ABC):
         Raises:
             ValueError: if the parameters do not fit.
         """
-        for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
-            if parameter.shape != stored.shape:
-                raise ValueError(f"policy parameters of shape {tuple(stored.shape)}")
-        self._set(state["parameters"])
+        with torch.no_grad():
+            for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
+                if parameter.shape != stored.shape:
+                    raise ValueError(f"policy parameters of shape {tuple(stored.shape)}")
+                parameter.copy_(stored)
         self._optimizer.load_state_dict(state["optimizer"])
         baseline = float(state["baseline"])
         self._baseline = None if math.isnan(baseline) else baseline

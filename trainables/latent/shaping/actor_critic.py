@@ -8,7 +8,6 @@ Paper: Schulman et al., "Proximal policy optimization algorithms", 2017, equatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -95,7 +94,6 @@ class ActorCritic:
             advantages = told - expected
             advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-6)
             before = self._log_probability(observations, rollout.actions)
-        kept = [parameter.detach().clone() for parameter in self._parameters]
         for _ in range(PASSES):
             ratio = (self._log_probability(observations, rollout.actions) - before).exp()  # (E, T)
             bounded = ratio.clamp(1 - CLIP, 1 + CLIP)
@@ -104,9 +102,7 @@ class ActorCritic:
             loss = VALUE_WEIGHT * mistaken - gain - self._entropy * self._log_spread.sum()
             self._optimizer.zero_grad()
             loss.backward()
-            self._optimizer.step(self._lr)
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters):
-            self._set(kept)  # of no use, as with a learning rate that is far too high
+            self._optimizer.step_if_finite(self._lr)  # it may be far too high
 
     @property
     def _log_spread(self) -> Tensor:
@@ -135,11 +131,6 @@ class ActorCritic:
             for name, s in zip(self._task.terms, self._log_spread.detach().exp(), strict=True)
         }
 
-    @torch.no_grad()
-    def _set(self, values: Sequence[Tensor]) -> None:
-        for parameter, value in zip(self._parameters, values, strict=True):
-            parameter.copy_(value)
-
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and plain containers, as copies."""
         return {
@@ -154,10 +145,11 @@ class ActorCritic:
         Raises:
             ValueError: if a parameter's shape is another.
         """
-        for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
-            if parameter.shape != stored.shape:
-                raise ValueError(f"parameters of shape {tuple(stored.shape)}")
-        self._set(state["parameters"])
+        with torch.no_grad():
+            for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
+                if parameter.shape != stored.shape:
+                    raise ValueError(f"parameters of shape {tuple(stored.shape)}")
+                parameter.copy_(stored)
         self._optimizer.load_state_dict(state["optimizer"])
         self._mean, self._deviation, self._batches = state["scores"]
 
