@@ -15,6 +15,7 @@ class ForgetfulCodec:
         self.kept = d // 2
         self.d = d
         self.image_shape = (1, 1, self.kept)
+        self.device = torch.device("cpu")
 
     def decode(self, x: Tensor) -> Tensor:
         return x[:, : self.kept].reshape(-1, *self.image_shape)

@@ -64,4 +64,4 @@ def test_real_points_are_read_as_the_other_encoder_has_them(
     assert other.codec is not None
     with torch.no_grad():
         encoded = other.codec.encode(real_images(real.at(rows.numpy())))
-    torch.testing.assert_close(encoded, other.train_x[rows], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(encoded, other.train_x[rows], rtol=2e-3, atol=2e-3)  # a GPU's TF32

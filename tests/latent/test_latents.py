@@ -53,7 +53,8 @@ def test_the_codec_gives_the_latents_again(digits: LatentData, cache: Path) -> N
         rows = split["selection"]
     np.testing.assert_array_equal(pool.labels[rows], digits.selection_y)
     again = digits.codec.encode(to_images(torch.from_numpy(pool.items[rows])))
-    torch.testing.assert_close(again, digits.selection_x, atol=1e-4, rtol=1e-4)
+    # A GPU convolves in TF32: ten bits of each factor.
+    torch.testing.assert_close(again, digits.selection_x, atol=2e-3, rtol=2e-3)
     points = digits.train_x[:2].clone().requires_grad_()
     digits.codec.encode(digits.codec.decode(points)).sum().backward()  # type: ignore[no-untyped-call]
     assert points.grad is not None

@@ -22,7 +22,8 @@ class Codec:
 
     The network is read from the cache at the first use: most runs never need it. It computes on the device
     it was moved to, and hands its results back on the one where the input lies: prototypes are few and
-    stay on the CPU, where their small solves are fastest, while large backbones need a GPU.
+    stay on the CPU, where their small solves are fastest, while large backbones need a GPU, and the many
+    episodes of rl_shaping are many times faster there.
 
     Args:
         folder: the cache entry that :func:`write_network` and :func:`write_standardisation` filled.
@@ -39,6 +40,11 @@ class Codec:
         self._folder, self._config, self._n_classes = folder, config, n_classes
         self._device = torch.device("cpu")
         self._loaded: tuple[LatentNetwork, Tensor, Tensor] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
 
     def to(self, device: torch.device | str) -> Codec:
         """Move to a device; returns itself."""

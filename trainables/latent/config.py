@@ -141,7 +141,8 @@ class EncoderConfig:
     )
     device: str = option(
         "auto",
-        "auto, cpu, cuda or cuda:N; a sweep's trials that have a share of a GPU take theirs",
+        "where encoders compute, and rl_shaping's episodes: auto, cpu, cuda or cuda:N; a sweep's trials that"
+        " have a share of a GPU take theirs",
         metavar="DEVICE",
     )
     precision: str = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,12 +53,13 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
     An observation holds the progress, each term's value and gradient relative to the start (logarithms), and
     what the tracked probe has on the reward half. The score is the accuracy on the reward half of the
     protocol's probe, trained on the decoded and re-encoded points (or on the points themselves), less a
-    little of its loss on training latents.
+    little of its loss on training latents. All of it is computed where the codec is: of many episodes side
+    by side, a GPU plays ten times as many a minute.
 
     Args:
         start: (C * m, d) float32 trained prototypes.
         config: settings.
-        data: latents.
+        data: latents; may lie on another device than their codec, as may ``start``.
 
     Attributes:
         reward: what scores sets; it counts them.
@@ -65,6 +67,9 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
     """
 
     def __init__(self, start: Tensor, config: DistillConfig, data: LatentData) -> None:
+        self._home = start.device
+        if data.codec is not None:
+            start, data = start.to(data.codec.device), _moved(data, data.codec.device)
         self._config, self._data, self._start_points = config, data, start
         classes = len(data.class_names)
         self.reward = SubsetReward(data, config.m_per_class, config.shape_loss_weight)
@@ -150,5 +155,13 @@ class PrototypeTask(ShapingTask[PrototypeEpisodes]):
         episodes.tracked = Tracked(tracked.weights[rows], tracked.adjoint[rows])
 
     def made(self, episodes: PrototypeEpisodes, which: int) -> Tensor:
-        """The points (C * m, d) of one episode."""
-        return episodes.x[which].clone()
+        """The points (C * m, d) of one episode, beside those that it started from."""
+        return episodes.x[which].to(self._home, copy=True)
+
+
+def _moved(data: LatentData, device: torch.device) -> LatentData:
+    values = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
+    }
+    return dataclasses.replace(data, **moved)

@@ -103,7 +103,7 @@ class ShapingRun(Run):
         while self.episodes < min(goal, self._wanted):
             n = min(self.config.shape_batch, self._wanted - self.episodes)
             if self._given is not None:
-                rollout = task.play(task.actions(self._given.on(task.terms, self.points))[None])
+                rollout = task.play(task.actions(self._given.on(task.terms, task.centre))[None])
             else:
                 rollout, observations = learner.play(n, generator(self.config.seed, "shaping", self.episodes))
                 learner.learn(rollout, observations)
