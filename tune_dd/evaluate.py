@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over seeds (over encoders, with --encoder-seeds);
-without +- where every seed gives the same points. Differences in points, with the 95% interval of a
-paired bootstrap over test items, encoders and their seeds. * chosen on validation: of the rows within
-one standard error (of an accuracy over that many items) of the best, the best by the other accuracy, round
-trip or probe."""
+without +- where every seed gives the same points. Differences in points, each with its own 95% interval, for
+other seeds and items on these encoders: among 20 rows one may leave out zero by luck. * chosen on validation:
+of the rows within one standard error (of an accuracy over that many items) of the best, the best by the other
+accuracy, round trip or probe."""
 _IMAGE_LEGEND = """\
 Scores of images, decoded or real: pixel, of a ConvNet and an MLP that were trained on them alone, a network
 for each seed; other encoder, of a probe trained on them as an encoder sees them that made none of them."""
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.sweeps.finished import open_sweep, resume_command
     from tune_dd.sweeps.latent.settings import LatentSweep
     from tune_dd.sweeps.plurals import counted
-    from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE
+    from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE, UNREAD_FILE
 
     folder, summary, config = open_sweep(flags["results"], flags["cache"])
     if not isinstance(config, LatentSweep):
@@ -125,13 +125,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for cell in cells:
         print(chosen_sentence(cell))
     content = {"versions": versions(), "trials_ended": ended, "cells": cells}
+    if not flags["test"]:  # what test has told stays in its own file
+        write_json(folder / UNREAD_FILE, content)
+        print(f"\nwritten to {folder / UNREAD_FILE}; test was not read")
+        return 0
     # The larger file first: where the disk is full, neither changes.
     write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": {**content, "outdated": False}})
     write_json(folder / EVALUATION_FILE, content)
-    read = (
-        "each reading of test is a line of test_access.jsonl there" if flags["test"] else "test was not read"
+    print(
+        f"\nwritten to {folder / EVALUATION_FILE}; each reading of test is a line of test_access.jsonl there"
     )
-    print(f"\nwritten to {folder / EVALUATION_FILE}; {read}")
     return 0
 
 

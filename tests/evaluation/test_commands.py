@@ -132,6 +132,7 @@ def test_test_stays_closed_while_a_search_may_choose_otherwise(
     assert cli.main([*words, "--no-test"]) == 0
     assert "the sweep toy is not finished" in capsys.readouterr().out
     assert not (sweep / "test_access.jsonl").exists()
+    assert (sweep / "evaluation_without_test.json").exists() and not (sweep / "evaluation.json").exists()
 
 
 def test_a_time_budget_is_an_end_that_was_set_beforehand(

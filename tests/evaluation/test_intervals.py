@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tune_dd.evaluation.intervals import estimate, paired_difference
 
@@ -64,17 +66,32 @@ def test_one_run_pairs_with_all_of_the_other_side() -> None:
         paired_difference([hits], [hits[:, :50]])
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
-def test_seeds_that_agree_count_as_their_encoder_alone(seeds: int) -> None:
-    """Worked out by hand: A is right on every item with 3 of 5 encoders, B with none.
+def test_seeds_and_items_add_up_by_hand() -> None:
+    """A is right everywhere with one seed and on the first half with the other, B nowhere.
 
-    The mean of five drawn encoders is then a fifth of a binomial (5, 0.6) number, whose 2.5% and 97.5%
-    quantiles are 1 and 5. Pooled, 20 runs would give 8 and 16 of 20: half the width.
+    Items are won by 1, 1, 1/2, 1/2: their mean has the variance (1/12) / 4 = 1/48 with 3 degrees of freedom.
+    Seeds win 1 and 1/2: (1/8) / 2 = 1/16 with 1. The sum is 1/12, with 1 / (12^2 (1/48^2 / 3 + 1/16^2)) =
+    12/7 degrees of freedom by Welch and Satterthwaite, where Student's 97.5% quantile is 5.0685.
     """
-    a = [np.full((seeds, 30), encoder < 3) for encoder in range(5)]
-    b = [np.zeros((1, 30), dtype=bool)] * 5
-    found = paired_difference(a, b)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.6, 0.2, 1.0))
+    a = np.array([[True] * 4, [True, True, False, False]])
+    found = paired_difference([a], [np.zeros((1, 4), dtype=bool)])
+    assert found.mean == 0.75
+    assert found.high - found.mean == pytest.approx(5.0685 / 12**0.5, rel=1e-3)
+    assert found.mean - found.low == pytest.approx(found.high - found.mean)
+
+
+def test_encoders_are_given() -> None:
+    """Every seed says the same of every item: nothing is uncertain, however encoders differ."""
+    a = [np.full((4, 30), encoder < 3) for encoder in range(5)]
+    found = paired_difference(a, [np.zeros((1, 30), dtype=bool)] * 5)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.6, 0.6, 0.6))
+
+
+def test_one_run_on_each_of_several_encoders_stands_for_a_seed() -> None:
+    a = [np.full((1, 30), encoder < 3) for encoder in range(5)]
+    found = paired_difference(a, [np.zeros((1, 30), dtype=bool)] * 5)
+    # Student's quantile at 4 degrees of freedom is 2.7764, the variance of 1, 1, 1, 0, 0 is 0.3.
+    assert found.high - found.mean == pytest.approx(2.7764 * (0.3 / 5) ** 0.5, rel=1e-3)
 
 
 def test_seeds_that_differ_widen_the_interval_of_several_encoders() -> None:
@@ -90,12 +107,43 @@ def test_an_encoder_with_fewer_runs_weighs_as_much() -> None:
     assert paired_difference(a, [np.zeros((1, 10), dtype=bool)] * 2).mean == 0.5
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(4)
-    covered = 0
-    for trial in range(60):
-        a = rng.random((1, 300)) < 0.8
-        b = rng.random((1, 300)) < 0.75
-        found = paired_difference([a], [b], seed=trial)
-        covered += found.low <= 0.05 <= found.high
-    assert covered >= 50  # 57 expected
+def test_the_correction_widens_with_the_number_of_comparisons() -> None:
+    rng = np.random.default_rng(2)
+    a, b = ([rng.random((5, 400)) < share for _ in range(3)] for share in (0.85, 0.8))
+    widths = [found.high - found.low for found in (paired_difference(a, b, n) for n in (1, 5, 50))]
+    assert widths == sorted(widths) and widths[0] < widths[1] < widths[2]
+
+
+@pytest.mark.parametrize(
+    ("encoders", "seeds", "seed_sd", "comparisons"),
+    [(1, 1, 0.0, 1), (1, 5, 0.02, 1), (3, 5, 0.01, 1), (3, 5, 0.01, 6), (3, 5, 0.0, 6), (2, 2, 0.02, 1)],
+)
+def test_equals_are_told_apart_no_more_often_than_is_said(
+    encoders: int, seeds: int, seed_sd: float, comparisons: int
+) -> None:
+    """A method that is three points better on one encoder and worse on others, by as much, is no better.
+
+    Runs of one seed share its luck (a standard deviation of ``seed_sd``), all runs share hard items.
+    """
+    rng, items, trials = np.random.default_rng(5), 400, 300
+    by_encoder = np.linspace(-0.03, 0.03, encoders) if encoders > 1 else np.zeros(1)
+    alarms = 0
+    for _ in range(trials):
+        hard = rng.normal(size=items)
+
+        def runs(better: float, hard: Any = hard) -> Any:
+            luck = rng.normal(0.8 + better, seed_sd, (seeds, 1))
+            limits = norm.ppf(np.clip(luck, 0.01, 0.99))
+            return 0.8 * hard + 0.6 * rng.normal(size=(seeds, items)) < limits
+
+        a, b = [runs(better) for better in by_encoder], [runs(0.0) for _ in by_encoder]
+        alarms += paired_difference(a, b, comparisons).verdict != "no difference found"
+    expected = 0.05 / comparisons * trials
+    assert alarms <= expected + 3 * expected**0.5 + 1
+
+
+def test_a_planted_difference_is_found() -> None:
+    rng = np.random.default_rng(6)
+    a, b = ([rng.random((5, 1000)) < share for _ in range(3)] for share in (0.85, 0.8))
+    assert paired_difference(a, b, comparisons=20).verdict == "better"
+    assert paired_difference(b, a, comparisons=20).verdict == "worse"

@@ -42,6 +42,7 @@ CASES = [
     Case("--zebras 0.1", "--zebras is not a flag of this command: see tune-dd search --help"),
     Case("--proto-rl-lrs 0.1 --proto-rl-lr 0.2", "--proto-rl-lr is 0.2 with --proto-rl-lrs"),
     Case("--proto-rl-lrs 0.1 -1", "--proto-rl-lrs"),
+    Case("--budgets 1 --sel-budget-per-class 2", "--sel-budget-per-class is 2 with --budgets.*leave one"),
     Case("--searcher grid --warm-start old", "--warm-start is old with --searcher grid"),
     Case("--objective roundtrip_accuracy " + FEATURES, "--objective is roundtrip_accuracy.*no decoder"),
     Case("--backbones conv " + FEATURES, "--backbone is conv.*identity"),

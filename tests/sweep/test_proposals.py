@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from search_spaces import LATENT_SPACES
 from trainables.errors import InputError
+from trainables.latent.config import LatentConfig
 from trainables.latent.distill_config import METHODS
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.cell import LatentCell
@@ -219,3 +220,28 @@ def test_journal_of_another_space_is_told_when_resuming() -> None:
     record = ended("00003", config.cells[0], {"method": "unrolled", "unrolled.gone": 1.0}, [0.5])
     with pytest.raises(InputError, match=r"trial 00003 on record.*--warm-start test"):
         Proposals(config).recall("00003", record.cell, record)
+
+
+@pytest.mark.parametrize("settings", [{"budgets": (5, 20)}, {"settings": {"sel_budget_per_class": 20}}])
+def test_trials_are_compared_with_those_of_their_size(settings: dict[str, Any]) -> None:
+    """RL-Selection's budgets are cells of their own: twenty points a class beat one, whoever chose them."""
+    config = LatentSweep(
+        name="x",
+        prototypes=(1, 5),
+        methods=("implicit", "rl_selection"),
+        searcher="random",
+        num_trials=24,
+        **settings,
+    )
+    proposals = Proposals(config)
+    tried: dict[int | None, set[str]] = {}
+    for number in range(proposals.total):
+        proposal = proposals.propose(number, str(number))
+        assert proposal is not None
+        parsed = LatentConfig.parse(proposal.settings)
+        assert config.cell_of(proposal.settings) == proposal.cell
+        if parsed.distill.selects:
+            assert parsed.distill.selection_budget == proposal.cell.size
+        tried.setdefault(proposal.cell.size, set()).add(parsed.distill.method)
+    both = {"implicit", "rl_selection"} if "budgets" in settings else {"implicit"}
+    assert tried == {1: {"implicit"}, 5: both, 20: {"rl_selection"}}

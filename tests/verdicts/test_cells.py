@@ -15,11 +15,16 @@ from tests.verdicts import made_rows
 from trainables.errors import InputError
 from trainables.latent.cache import default_cache
 from trainables.latent.config import DataConfig, EncoderConfig
+from trainables.latent.distill_config import DistillConfig
+from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import prepare_latents
 from tune_dd.verdicts import cells, plan
+from tune_dd.verdicts.cells import Done
+from tune_dd.verdicts.contenders import Made
 from tune_dd.verdicts.objectives import OBJECTIVES
 from tune_dd.verdicts.on_test import hits_on_test
 from tune_dd.verdicts.panels import hits_on_halves, rows_of
+from tune_dd.verdicts.plan import Cell
 from tune_dd.verdicts.questions import QUESTIONS
 
 KEYS = {0: "a", 1: "b", 100: "c"}
@@ -79,7 +84,7 @@ def test_a_question_with_every_objective(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for cell in plan.cells_of(of, {seed: data.key for seed, data in latents.items()}):
         path = tmp_path / f"{cell.identity}.pt"
         cells.do(cells.Job(cell, of.data, of.with_seed(0), of.with_seed(100), cache, path))
-        done.append((cell, cells.read(path)))
+        done.append((cell, cells.read(path, cell)))
     rows = rows_of(of, done)
     assert len(rows) == 3 * 7
     found = {"test": hits_on_test(of, rows, tmp_path, cache, print), **hits_on_halves(of, rows, latents)}
@@ -102,10 +107,20 @@ def test_a_question_with_every_objective(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "cell.pt"
+    cell = Cell("selection", "herding", DistillConfig(method="rl_selection"), 0, ("probe_accuracy",), "one")
     with pytest.raises(
         InputError, match="is damaged, but a cell's file must be as it was written: remove it"
     ):
-        cells.read(path)
+        cells.read(path, cell)
     torch.save({"set": {}}, path)
     with pytest.raises(InputError, match="remove it; it is made again"):
-        cells.read(path)
+        cells.read(path, cell)
+    points = DistilledSet(torch.zeros(2, 3), torch.arange(2))
+    cells.write(path, cell, Done(Made(points, 8), 1.0, {"probe_accuracy": None}))
+    assert cells.read(path, cell).made.evaluations == 8
+    with pytest.raises(InputError, match="remove it; it is made again"):
+        cells.read(path, dataclasses.replace(cell, identity="two"))
+    for name, wrong in (("evaluations", "8"), ("classifiers", [])):
+        torch.save({**torch.load(path, weights_only=True), name: wrong}, tmp_path / "wrong.pt")
+        with pytest.raises(InputError, match="remove it; it is made again"):
+            cells.read(tmp_path / "wrong.pt", cell)

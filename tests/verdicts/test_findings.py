@@ -24,7 +24,7 @@ CONTROLS = (
 
 
 def panels(noise: dict[str, float], *, one_set: bool = False, **changed: Any) -> list[dict[str, Any]]:
-    plan = made_rows.plan(**changed)
+    plan = made_rows.plan(**{"seeds": range(8), **changed})
     rows = made_rows.rows(plan, LATENTS, noise, one_set=one_set)
     return panels_of(plan, rows, hits_on_halves(plan, rows, LATENTS))
 
@@ -43,7 +43,10 @@ def test_planted_differences_are_found_and_said() -> None:
         "RL-Selection against herding, 1 per class: no difference found (+0.0 [+0.0, +0.0]), at about the "
         "same CPU seconds."
     )
-    beats = r"RL-Selection beats k-means medoids, 1 per class, by \d+\.\d points \[\d+\.\d, \d+\.\d\], at .*"
+    beats = (
+        r"RL-Selection beats k-means medoids, 1 per class, by \d+\.\d points \[\d+\.\d, \d+\.\d\] "
+        r"\(on 2 of 2 encoders\), at .*"
+    )
     assert re.fullmatch(beats, medoids)
     told = words.answer([panel], "planted data")
     assert told.startswith("RL is not shown to help beyond its best control on planted data: ")
@@ -66,24 +69,28 @@ def test_the_answer_follows_from_all_controls(rl: float, controls: float, verdic
 
 def test_sets_that_are_the_same_are_said_to_be() -> None:
     [panel] = panels(dict.fromkeys((*CONTROLS, "rl_selection"), 0.0), one_set=True)
-    assert [(row["same_sets"], row["pairs"]) for row in panel["rows"]] == [(None, None), *[(6, 6)] * 6]
+    assert [(row["same_sets"], row["pairs"]) for row in panel["rows"]] == [(None, None), *[(16, 16)] * 6]
     for told in words.sentences(panel):
-        assert "no difference found (+0.0 [+0.0, +0.0]; the same set in 6 of 6)" in told
-    assert words.answer([panel], "digits").endswith("and no difference is found in 6.")  # nothing to be told
+        assert "no difference found (+0.0 [+0.0, +0.0]; the same set in 16 of 16)" in told
+    # Controls that made the sets of herding count once, and there is nothing to be told.
+    assert [row["same_as"] for row in panel["rows"]] == [None, None, *["herding"] * 5]
+    told = words.answer([panel], "digits")
+    assert told.endswith("0 of 1 comparison, worse in 0, and no difference is found in 1.")
+    assert "k-means medoids (the sets of herding)" in words.table(panel, seeds=8, encoders=2)
 
 
 def test_what_could_not_be_told_is_a_range() -> None:
     [panel] = panels({})
     found = [row["rl_minus_this"]["selection"] for row in panel["rows"][1:]]
     unfound = [one for one in found if one["verdict"] == "no difference found"]
-    halves = sorted(f"{50 * (one['high'] - one['low']):.1f}" for one in unfound)
+    halves = [f"{half:.1f}" for half in sorted(50 * (one["high"] - one["low"]) for one in unfound)]
     told = words.answer([panel], "digits")
     assert len(halves) > 1 and f"Differences under {halves[0]} to {halves[-1]} points, depending" in told
 
 
 def test_few_seeds_and_encoders_are_warned_of() -> None:
     assert "one encoder" not in words.legend(6, 3, 2)
-    assert words.legend(6, 3, 1).endswith("There is one encoder: intervals tell nothing of others.")
+    assert words.legend(6, 3, 1).endswith("There is one encoder: nothing here tells of others.")
     assert "of the draw of items, nothing else" in words.legend(6, 1, 1)
 
 
@@ -122,7 +129,9 @@ def test_the_table_holds_every_row_and_half() -> None:
     [panel] = panels({})
     lines = words.table(panel, seeds=3, encoders=2).splitlines()
     assert "3 seeds on 2 encoders, 8 reward evaluations, 120 items of the selection half" in lines[0]
-    assert lines[1].split() == "selection reward RL minus this (selection) reward evaluations CPU s".split()
+    headings = "selection reward RL minus this (selection) by encoder reward evaluations CPU s"
+    assert lines[1].split() == headings.split()
+    assert "by encoder" not in words.table(panel, seeds=3, encoders=1)
     assert [line.split("  ")[0] for line in lines if not line.startswith("-")][2:] == [
         row["words"] for row in panel["rows"]
     ]

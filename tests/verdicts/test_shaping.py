@@ -79,6 +79,6 @@ def test_rewards_are_what_the_protocol_finds_of_the_round_trip(
 
 
 def test_batches_are_an_eighth_of_the_episodes_within_bounds() -> None:
-    sizes = {count: QUESTION.configure(1, count).shape_batch for count in (4, 160, 1024)}
-    assert sizes == {4: 8, 160: 20, 1024: 32}
+    sizes = {count: QUESTION.configure(1, count).shape_batch for count in (8, 64, 160, 1024)}
+    assert sizes == {8: 4, 64: 8, 160: 20, 1024: 32}
     assert QUESTION.configure(1, QUESTION.count).shape_updates == 8

@@ -193,6 +193,7 @@ def _identity(data: LatentData, seeds: Sequence[int], what: dict[str, Any]) -> s
 def code_version() -> str:
     """A digest of all sources that a row's scores may depend on: other code makes other rows."""
     digest = hashlib.sha256()
-    for path in sorted(Path(latent.__file__).parent.rglob("*.py")):
+    folder = Path(latent.__file__).parent
+    for path in sorted([*folder.rglob("*.py"), *folder.parent.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -22,9 +22,9 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
     """Learned rows above, controls below a line; the chosen row is marked with an asterisk.
 
     Accuracies are percentages of the probe (and of the round trip), with the half-width of the 95%
-    interval over seeds; differences are points with the paired bootstrap's interval, of the probe or of the
-    score of images that the sweep maximised. Scores of images stand
-    in the last columns where they were taken: those on test where it was read.
+    interval over seeds; differences are points with the interval of the paired comparison, of the probe or of
+    the score of images that the sweep maximised. Scores of images stand in the last columns where they were
+    taken: those on test where it was read.
 
     Args:
         cell: what :func:`tune_dd.evaluation.cells.evaluate_cell` returns.

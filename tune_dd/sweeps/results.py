@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # imports Ray
 SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
+UNREAD_FILE = "evaluation_without_test.json"
+"""What ``evaluate --no-test`` writes."""
 _SETTINGS = "a sweep's settings"
 SWEEP_SCHEMA = 1
 """Raised when a reader of the former version would misread the files."""

@@ -18,6 +18,7 @@ from trainables.latent.latents import LatentData
 from trainables.latent.probe import LinearClassifier
 from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
+from tune_dd.runs.folder import check_shape
 from tune_dd.verdicts.contenders import Made
 from tune_dd.verdicts.encoders import prepare
 from tune_dd.verdicts.objectives import OBJECTIVES
@@ -106,14 +107,19 @@ def write(path: Path, cell: Cell, done: Done) -> None:
         torch.save(content, stream)
 
 
-def read(path: Path) -> Done:
+def read(path: Path, cell: Cell) -> Done:
     """The inverse of :func:`write`.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing, damaged, or another cell's.
     """
     try:
         content = load_tensors(path)
+        if content["cell"]["identity"] != cell.identity:
+            raise ValueError("it is another cell's")
+        check_shape(
+            path, "a cell's file", content, {"evaluations": int, "cpu_s": float, "spared_cpu_s": float}
+        )
         return Done(
             Made(
                 DistilledSet(**content["set"]),
@@ -127,7 +133,7 @@ def read(path: Path) -> Done:
                 for name, found in content["classifiers"].items()
             },
         )
-    except (InputError, KeyError, TypeError) as error:
+    except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is damaged", "a cell's file must be as it was written", "remove it; it is made again"
         ) from error

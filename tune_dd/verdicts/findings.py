@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tune_dd.evaluation.comparisons import Compared, compare
-from tune_dd.evaluation.intervals import Hits, estimate
+from tune_dd.evaluation.intervals import Hits, estimate, paired_difference
 from tune_dd.verdicts.panels import Panel, Row
 from tune_dd.verdicts.plan import Plan
 
@@ -33,43 +32,42 @@ def panels_of(
     by_panel: dict[Panel, list[Row]] = {}
     for row in rows:
         by_panel.setdefault(row.panel, []).append(row)
-    pairs = [(own[0], other) for own in by_panel.values() for other in own[1:]]
-    compared: dict[str, dict[str, Compared]] = {}
-    for part, by_row in hits.items():
-        found = compare(by_row, [(rl.name, other.name) for rl, other in pairs], len(pairs))
-        compared[part] = {other.name: one for (_, other), one in zip(pairs, found, strict=True)}
+    comparisons = sum(len(own) - 1 for own in by_panel.values())
     return [
         {
             **dataclasses.asdict(panel),
             "counted": panel.asked.counted,
             "count": plan.counts[panel.question],
             "items": {part: by_row[own[0].name][0].shape[1] for part, by_row in hits.items()},
-            "rows": [_row(row, own[0], hits, compared) for row in own],
+            "rows": [_row(row, own, hits, comparisons) for row in own],
         }
         for panel, own in by_panel.items()
     ]
 
 
 def _row(
-    row: Row,
-    rl: Row,
-    hits: Mapping[str, Mapping[str, Sequence[Hits]]],
-    compared: Mapping[str, Mapping[str, Compared]],
+    row: Row, own: Sequence[Row], hits: Mapping[str, Mapping[str, Sequence[Hits]]], comparisons: int
 ) -> dict[str, Any]:
+    rl, *controls = own
+    before = controls[: controls.index(row)] if row is not rl else []
     return {
         "contender": row.contender,
-        "words": row.panel.asked.contenders()[row.contender].words,
+        "words": _words(row),
         "runs": [len(runs) for runs in row.runs],
         "evaluations": int(np.median([done.made.evaluations for done in row.all_done])),
         "cpu_s": float(np.median([done.cpu_s for done in row.all_done])),
         "accuracy": {part: _accuracy(by_row[row.name]) for part, by_row in hits.items()},
-        "rl_minus_this": {
-            part: _plain(by_row[row.name]) for part, by_row in compared.items() if row.name in by_row
-        }
-        or None,
+        "rl_minus_this": None
+        if row is rl
+        else {part: _difference(of[rl.name], of[row.name], comparisons) for part, of in hits.items()},
+        "same_as": next((_words(other) for other in before if all(_same_sets(row, other))), None),
         "same_sets": None if row is rl else sum(_same_sets(rl, row)),
         "pairs": None if row is rl else len(_same_sets(rl, row)),
     }
+
+
+def _words(row: Row) -> str:
+    return row.panel.asked.contenders()[row.contender].words
 
 
 def _same_sets(rl: Row, other: Row) -> list[bool]:
@@ -95,11 +93,12 @@ def _accuracy(hits: Sequence[Hits]) -> dict[str, Any]:
     }
 
 
-def _plain(compared: Compared) -> dict[str, Any]:
-    plain = compared.plain
+def _difference(rl: Sequence[Hits], other: Sequence[Hits], comparisons: int) -> dict[str, Any]:
+    corrected, plain = (paired_difference(rl, other, n) for n in (comparisons, 1))
     return {
-        **dataclasses.asdict(compared.corrected),
-        "verdict": compared.corrected.verdict,
+        **dataclasses.asdict(corrected),
+        "verdict": corrected.verdict,
+        "by_encoder": [float(ours.mean() - theirs.mean()) for ours, theirs in zip(rl, other, strict=True)],
         "uncorrected": {"low": plain.low, "high": plain.high, "verdict": plain.verdict},
     }
 

@@ -66,9 +66,10 @@ def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, sub
 
 
 def _farthest(panel: Mapping[str, Any]) -> float:
-    """Points from zero to the farthest end of an interval."""
+    """Points from zero to the farthest end of an interval, or an encoder's difference."""
     differences = [row["rl_minus_this"][deciding_part(panel)] for row in panel["rows"][1:]]
-    return max(0.1, *(abs(100 * found[end]) for found in differences for end in ("low", "high")))
+    ends = [end for found in differences for end in (found["low"], found["high"], *found["by_encoder"])]
+    return max(0.1, *(abs(100 * end) for end in ends))
 
 
 def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
@@ -81,6 +82,9 @@ def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
         colour = _COLOURS[found["verdict"]]
         axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([mean], [place], marker="s", markersize=6, color=colour)
+        by_encoder = [100 * one for one in found["by_encoder"]]
+        if len(by_encoder) > 1:
+            axes.plot(by_encoder, [place + 0.28] * len(by_encoder), ".", markersize=4, color="0.55")
         axes.text(
             1.02,
             place,

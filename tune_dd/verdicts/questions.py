@@ -69,8 +69,9 @@ def _selection_contenders() -> Mapping[str, Contender]:
 
 def _shaping_config(budget: int, count: int) -> DistillConfig:
     # As many updates whatever the number, as far as batches are neither too small to learn from (then there
-    # are fewer) nor slow to play (more).
+    # are fewer) nor slow to play (more); two batches at least, or what was learned would never be played.
     batch = min(max(count // _UPDATES, _SMALLEST_BATCH), DistillConfig.shape_batch)
+    batch = max(min(batch, count // 2), 2)
     return DistillConfig(
         method="rl_shaping",
         m_per_class=budget,

@@ -128,6 +128,9 @@ def _reach(session: Session) -> int:
         )
         for cell in every
     }
+    for job in jobs.values():
+        if job.path.exists():
+            cells.read(job.path, job.cell)  # damage is told now, not after hours of other cells
     workers = session.workers or local_cpus()
     lost = do_all(list(jobs.values()), untrained, workers, session.display)
     if lost:
@@ -138,7 +141,7 @@ def _reach(session: Session) -> int:
             file=sys.stderr,
         )
         return 1
-    done = [(cell, cells.read(jobs[cell.identity].path)) for cell in every]
+    done = [(cell, cells.read(jobs[cell.identity].path, cell)) for cell in every]
     latents = {seed: prepare(plan.data, plan.with_seed(seed), session.cache, report) for seed in keys}
     rows = rows_of(plan, done)
     hits = hits_on_halves(plan, rows, latents)
@@ -158,7 +161,7 @@ def _reach(session: Session) -> int:
         panels,
         f"Does RL help? {plan.data.dataset}, {_part_words(session.read_test)}",
         f"{counted(len(plan.seeds), 'seed')} on each of {counted(len(plan.encoder_seeds), 'encoder')}; "
-        f"intervals hold together with 95% confidence",
+        f"95% intervals for other seeds and items, corrected for their number; dots: each encoder",
     )
     read = (
         f"each reading of test is a line of {ACCESS_LOG} there" if session.read_test else "test was not read"

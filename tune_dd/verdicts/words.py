@@ -15,10 +15,11 @@ Finding = Mapping[str, Any]
 _SAME_COST = 1.25
 _LEGEND = """\
 Accuracies in percent +- half-width of the 95% interval over encoders (over seeds, with one). RL minus
-this: in points; the interval in brackets holds together with those of all {comparisons} of this
-verdict (paired bootstrap over encoders, seeds and items, corrected for their number). selection and reward:
-the same on the halves of validation; rewards are taken on the latter, so what is gained there alone is
-overfitting. CPU s: median of making a set."""
+this: in points; the interval in brackets is for other seeds and other items on the same encoders, and holds
+with 95% confidence together with those of all {comparisons} of this verdict. by encoder: the least and
+the largest difference on one of them; how RL does on encoders of other seeds is seen there, not in the
+interval. selection and reward: the same on the halves of validation; rewards are taken on the latter, so what
+is gained there alone is overfitting. CPU s: median of making a set."""
 
 
 def legend(comparisons: int, seeds: int, encoders: int) -> str:
@@ -27,7 +28,7 @@ def legend(comparisons: int, seeds: int, encoders: int) -> str:
     if encoders > 1:
         return text
     if seeds > 1:
-        return f"{text}\nThere is one encoder: intervals tell nothing of others."
+        return f"{text}\nThere is one encoder: nothing here tells of others."
     return f"{text}\nThere is one seed on one encoder: intervals tell of the draw of items, nothing else."
 
 
@@ -53,29 +54,44 @@ def table(panel: Finding, seeds: int, encoders: int) -> str:
         f"{counted(panel['count'], panel['counted'])}, {panel['items'][part]} items of {on}"
     )
     parts = [part, *(half for half in ("selection", "reward") if half != part)]
-    headings = ["", *parts, f"RL minus this ({part})", *parts[1:], "evaluations", "CPU s"]
-    lines = aligned([headings, *(_cells(row, parts) for row in panel["rows"])])
+    own = ["by encoder"] if encoders > 1 else []
+    headings = ["", *parts, f"RL minus this ({part})", *own, *parts[1:], "evaluations", "CPU s"]
+    lines = aligned([headings, *(_cells(row, parts, encoders) for row in panel["rows"])])
     rule = "-" * max(map(len, lines))
     return "\n".join([heading, lines[0], rule, lines[1], rule, *lines[2:]])
 
 
-def _cells(row: Finding, parts: Sequence[str]) -> list[str]:
+def _cells(row: Finding, parts: Sequence[str], encoders: int) -> list[str]:
     differences = row["rl_minus_this"]
+    own = [] if encoders == 1 else [_span(differences[parts[0]]["by_encoder"]) if differences else ""]
     return [
-        row["words"],
+        row["words"] + (f" (the sets of {row['same_as']})" if row["same_as"] else ""),
         _percent(row["accuracy"][parts[0]]),
         *(f"{100 * row['accuracy'][part]['mean']:.1f}" for part in parts[1:]),
         str(_difference(differences[parts[0]])) if differences else "",
+        *own,
         *(f"{100 * differences[part]['mean']:+z.1f}" if differences else "" for part in parts[1:]),
         str(row["evaluations"]),
         f"{row['cpu_s']:.2f}",
     ]
 
 
+def _span(by_encoder: Sequence[float]) -> str:
+    return f"{100 * min(by_encoder):+z.1f} to {100 * max(by_encoder):+z.1f}"
+
+
 def sentences(panel: Finding) -> list[str]:
     """One for each control: who is better, by how much, at what cost."""
     rl, *controls = panel["rows"]
     return [_sentence(panel, rl, control) for control in controls]
+
+
+def _on_encoders(by_encoder: Sequence[float], better: bool) -> str:
+    """On how many encoders the difference has the sign of their mean, where there are several."""
+    if len(by_encoder) == 1:
+        return ""
+    same = sum(found > 0 if better else found < 0 for found in by_encoder)
+    return f" (on {same} of {len(by_encoder)} encoders)"
 
 
 def _sentence(panel: Finding, rl: Finding, control: Finding) -> str:
@@ -95,6 +111,7 @@ def _sentence(panel: Finding, rl: Finding, control: Finding) -> str:
         low, high = -high, -low
     verb = "beats" if found["verdict"] == "better" else "is worse than"
     points = f"{abs(100 * found['mean']):.1f} points [{low:.1f}, {high:.1f}]"
+    points += _on_encoders(found["by_encoder"], found["verdict"] == "better")
     return f"{rl['words']} {verb} {control['words']}, {where}, by {points}, {cost}."
 
 
@@ -136,7 +153,12 @@ def answer(panels: Sequence[Finding], dataset: str) -> str:
     for name in dict.fromkeys(panel["question"] for panel in panels):
         own = [panel for panel in panels if panel["question"] == name]
         verdicts = [
-            [row["rl_minus_this"][deciding_part(panel)]["verdict"] for row in panel["rows"][1:]]
+            # A control that made the sets of another one is no second control.
+            [
+                row["rl_minus_this"][deciding_part(panel)]["verdict"]
+                for row in panel["rows"][1:]
+                if row["same_as"] is None
+            ]
             for panel in own
         ]
         everywhere = [

@@ -55,7 +55,7 @@ class ActorCritic:
         episodes, actions, observations = self._task.begin(n), [], []
         for _ in range(self._task.decisions):
             observation = self._task.observe(episodes)
-            mean = self._mean_action(observation)
+            mean = self._mean_action(observation).detach()
             noise = torch.randn(mean.shape, generator=randomness).to(mean)
             action = mean + self._log_spread.detach().exp() * noise
             self._task.advance(episodes, action)
@@ -65,17 +65,16 @@ class ActorCritic:
         return rollout, torch.stack(observations, 1)
 
     def play_mean(self) -> Rollout[Any]:
-        """One episode without noise: the schedule that was learned."""
+        """One episode without noise: what was learned, which may be worth less than the best episode."""
         episodes, actions = self._task.begin(1), []
         for _ in range(self._task.decisions):
-            actions.append(self._mean_action(self._task.observe(episodes)))
+            actions.append(self._mean_action(self._task.observe(episodes)).detach())
             self._task.advance(episodes, actions[-1])
         return Rollout(torch.stack(actions, 1), self._task.judge(episodes), episodes)
 
-    @torch.no_grad()
-    def _mean_action(self, observation: Tensor) -> Tensor:
-        """What the actor would do, (E, K), within the limits of what a task can do."""
-        mean: Tensor = self._actor(observation)
+    def _mean_action(self, observations: Tensor) -> Tensor:
+        """What the actor would do, (..., K), within the limits of what a task can do."""
+        mean: Tensor = self._actor(observations)
         return mean.nan_to_num(0.0).clamp(-ACTION_LIMIT, ACTION_LIMIT)
 
     def learn(self, rollout: Rollout[Any], observations: Tensor) -> None:
@@ -120,8 +119,7 @@ class ActorCritic:
 
     def _log_probability(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Up to a constant, (E, T), of actions (E, T, K)."""
-        mean: Tensor = self._actor(observations)
-        off = (actions - mean) / self._log_spread.exp()
+        off = (actions - self._mean_action(observations)) / self._log_spread.exp()
         return -(0.5 * off.square() + self._log_spread).sum(-1)
 
     def told(self) -> dict[str, float]:

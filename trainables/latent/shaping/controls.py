@@ -71,16 +71,19 @@ def linear_annealing(task: ShapingTask[Any], episodes: int, batch: int, seed: in
 def population_based_training(task: ShapingTask[Any], episodes: int, batch: int, seed: int) -> Found:
     """Each batch is a population: now and then its worst quarter goes on from where the best stands.
 
-    Weights are copied too, and perturbed. Whoever is judged between decisions is not counted as an episode.
+    Weights are copied too, and perturbed. Those that a population starts with are searched for as the other
+    controls' are: widely at first, then around those that the best members of former populations started
+    with. Whoever is judged between decisions is not counted as an episode.
 
     Paper: Jaderberg et al., "Population based training of neural networks", 2017, algorithm 1 with truncation
     selection.
     """
     best: Found | None = None
+    starts = _Tried.none(task, len(task.terms))
     for played in range(0, episodes, batch):
         n = min(batch, episodes - played)
         randomness = generator(seed, "population", played)
-        actions = WIDE * torch.randn(n, len(task.terms), generator=randomness).to(task.centre)
+        actions = starts.drawn(n, played / max(episodes - batch, 1), randomness)
         members, history = task.begin(n), task.centre.new_empty(n, 0, len(task.terms))
         for decision in range(task.decisions):
             task.advance(members, actions)
@@ -97,6 +100,7 @@ def population_based_training(task: ShapingTask[Any], episodes: int, batch: int,
             up = torch.randint(2, (few, len(task.terms)), generator=randomness).to(actions) * 2 - 1
             actions[order[n - few :]] += math.log(PERTURBATION) * up
         outcome = task.judge(members)
+        starts.note(history[:, 0], outcome.scores)
         best = _better(task, best, Rollout(history, outcome, members), played + n)
     assert best is not None  # at least one episode is asked for
     return best
@@ -116,25 +120,44 @@ def _searched(
 ) -> Found:
     """Random search that narrows: see the module's account."""
     best: Found | None = None
-    tried = task.centre.new_empty(0, width)
-    worth = torch.empty(0, dtype=torch.float64, device=tried.device)
+    tried = _Tried.none(task, width)
     for played in range(0, episodes, batch):
         n = min(batch, episodes - played)
         randomness = generator(seed, name, played)
-        noise = torch.randn(n, width, generator=randomness).to(tried)
-        progress = played / max(episodes - batch, 1)  # 1 at the last batch
-        if played == 0 or progress < 0.5:
-            drawn = WIDE * noise
-        else:
-            around = worth.topk(min(ELITE, len(worth))).indices
-            parents = around[torch.randint(len(around), (n,), generator=randomness).to(around.device)]
-            deviation = WIDE * (NARROW / WIDE) ** min(2 * progress - 1, 1.0)
-            drawn = tried[parents] + deviation * noise
+        drawn = tried.drawn(n, played / max(episodes - batch, 1), randomness)
         rollout = task.play(expand(drawn, task.decisions))
-        tried, worth = torch.cat([tried, drawn]), torch.cat([worth, rollout.outcome.scores])
+        tried.note(drawn, rollout.outcome.scores)
         best = _better(task, best, rollout, played + n)
     assert best is not None
     return best
+
+
+@dataclass
+class _Tried:
+    """Parameters so far, (N, P) float32, and what each was worth, (N,) float64."""
+
+    parameters: Tensor
+    worth: Tensor
+
+    @classmethod
+    def none(cls, task: ShapingTask[Any], width: int) -> _Tried:
+        nothing = task.centre.new_empty(0, width)
+        return cls(nothing, nothing.new_empty(0, dtype=torch.float64))
+
+    def drawn(self, n: int, progress: float, randomness: torch.Generator) -> Tensor:
+        """The next ones, (n, P), where ``progress`` is 1 at the last batch."""
+        noise = torch.randn(n, self.parameters.shape[1], generator=randomness).to(self.parameters)
+        if not len(self.worth) or progress < 0.5:
+            return WIDE * noise
+        around: Tensor = self.worth.topk(min(ELITE, len(self.worth))).indices
+        parents = around[torch.randint(len(around), (n,), generator=randomness).to(around.device)]
+        deviation = WIDE * (NARROW / WIDE) ** min(2 * progress - 1, 1.0)
+        moved: Tensor = self.parameters[parents] + deviation * noise
+        return moved
+
+    def note(self, parameters: Tensor, worth: Tensor) -> None:
+        self.parameters = torch.cat([self.parameters, parameters])
+        self.worth = torch.cat([self.worth, worth])
 
 
 def _better(task: ShapingTask[Any], best: Found | None, rollout: Rollout[Any], played: int) -> Found:

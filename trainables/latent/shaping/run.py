@@ -32,7 +32,8 @@ class ShapingRun(Run):
     """Trains prototypes (the first iteration), then plays episodes from there and keeps the best of them.
 
     The set is never worse by the reward than the one that episodes start from. With ``shape_schedule`` there
-    is one episode, and nothing is learned: a schedule that another run learned is applied.
+    is one episode, and nothing is learned: a schedule that another run found is applied, and its set is kept
+    whatever it is worth.
 
     Args:
         config, data: see :class:`~trainables.latent.run.Run`.

@@ -18,6 +18,7 @@ from trainables.latent.pixel_recipe import PIXEL_PASSES
 from trainables.schema import flag_name, option
 from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.latent.cell import LatentCell
+from tune_dd.sweeps.latent.fronts import ACCURACY_BYTES, ACCURACY_ROUNDTRIP, AGAINST, check_front
 from tune_dd.sweeps.settings import Cell, SweepConfig, many
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ TIE_BREAKS = {
 selection halves."""
 CROSS_ENCODER_SEED = 100
 """Of the other encoder, unless told otherwise: far above the seeds that people type."""
-ACCURACY_BYTES, ACCURACY_ROUNDTRIP = "accuracy-bytes", "accuracy-roundtrip"
-_AGAINST = {
-    ACCURACY_BYTES: Axis("size_bytes", higher=False, logarithmic=True),
-    ACCURACY_ROUNDTRIP: Axis("roundtrip_accuracy"),
-}
 _OBJECTIVE_OF = {"cross_encoder_seed": CROSS_ENCODER, "pixel_passes": PIXEL}
 # The encoders that take --weights.
 PRETRAINED = ("resnet18", "vit_b_16")
@@ -96,8 +92,8 @@ class LatentSweep(SweepConfig):
     prototypes: tuple[int, ...] = many((1, 10), "prototypes per class", int, at_least=1)
     budgets: tuple[int, ...] = many(
         (),
-        "real points kept per class, by rl_selection and in rows of selection controls (default: as many as"
-        " prototypes)",
+        "real points kept per class, by rl_selection in cells of that size and in rows of selection controls"
+        " (default: as many as prototypes)",
         int,
         at_least=1,
     )
@@ -149,6 +145,12 @@ class LatentSweep(SweepConfig):
                 "the one is for all trials, the others are chosen among",
                 "leave one of them out",
             )
+        if self.budgets and "sel_budget_per_class" in self.settings:
+            raise InputError(
+                f"--sel-budget-per-class is {self.settings['sel_budget_per_class']} with --budgets",
+                "the one is for all trials, the others are tried one by one",
+                "leave one of them out",
+            )
         for method in self.tried_methods:
             DistillConfig(method=method, labels=self.labels)
         for setting, objective in _OBJECTIVE_OF.items():
@@ -166,45 +168,12 @@ class LatentSweep(SweepConfig):
                 "leave --objective out",
             )
         if self.pareto != "none":
-            self._check_pareto()
+            check_front(self)
         self.scoring.refuse_own_encoder(self.seeds, f"--seeds {' '.join(map(str, self.seeds))}")
-
-    def _check_pareto(self) -> None:
-        given = f"with --pareto {self.pareto}"
-        if self.scheduler == "asha":
-            raise InputError(
-                f"--scheduler is asha {given}",
-                "of two scores neither says which trial is the worse one",
-                "leave it out, or choose --scheduler none",
-            )
-        if self.pareto == ACCURACY_ROUNDTRIP:
-            if self.objective == "roundtrip_accuracy":
-                raise InputError(
-                    f"--objective is {self.objective} {given}", "it is the other score", "leave it out"
-                )
-            if "features" in self.datasets:
-                raise InputError(
-                    f"--pareto is {self.pareto} with --datasets features",
-                    "features have no decoder, so there is no round trip",
-                    f"choose --pareto {ACCURACY_BYTES}",
-                )
-            return
-        if self.searcher == "grid":
-            raise InputError(
-                f"--searcher is grid {given}",
-                "the grid does not choose among numbers of points",
-                "choose --searcher random, or leave --pareto out",
-            )
-        if len(self.sizes) < 2:
-            raise InputError(
-                f"--prototypes is {' '.join(map(str, self.prototypes))} {given}",
-                "there must be several sizes to choose among",
-                "give more, such as --prototypes 1 5 10",
-            )
 
     @property
     def axes(self) -> tuple[Axis, Axis] | None:
-        return None if self.pareto == "none" else (Axis(self.objective), _AGAINST[self.pareto])
+        return None if self.pareto == "none" else (Axis(self.objective), AGAINST[self.pareto])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -213,9 +182,22 @@ class LatentSweep(SweepConfig):
             return ()
         selects = "rl_selection" in self.tried_methods
         learns = set(self.tried_methods) != {"rl_selection"}
+        return tuple(sorted({*(self.prototypes * learns), *(self._budgets * selects)}))
+
+    @property
+    def _budgets(self) -> tuple[int, ...]:
+        """Real points per class that rl_selection keeps."""
         fixed = self.settings.get("sel_budget_per_class")
-        budgets = (self.budgets if fixed is None else (fixed,)) or self.prototypes
-        return tuple(sorted({*(self.prototypes * learns), *(budgets * selects)}))
+        return (self.budgets if fixed is None else (fixed,)) or self.prototypes
+
+    def _methods_of(self, m_per_class: int | None) -> tuple[str, ...]:
+        """Methods whose sets have so many points per class and are compared; all, where that is searched."""
+        if m_per_class is None:
+            return self.tried_methods
+        learned, selected = m_per_class in self.prototypes, m_per_class in self._budgets
+        return tuple(
+            method for method in self.tried_methods if (selected if method == "rl_selection" else learned)
+        )
 
     @property
     def cells(self) -> tuple[LatentCell, ...]:
@@ -224,12 +206,14 @@ class LatentSweep(SweepConfig):
         Features have cells of the first seed alone: another seed would give the same latents, and its cells
         would look like replications of an encoder that does not exist.
         """
+        numbers = dict.fromkeys((*self.prototypes, *self._budgets))
+        sizes = [m for m in numbers if self._methods_of(m)]
         return tuple(
             LatentCell(dataset, backbone, seed, m)
             for dataset in self.datasets
             for backbone in self._backbones(dataset)
             for seed in (self.seeds[:1] if backbone == "identity" else self.seeds)
-            for m in ((None,) if self.pareto == ACCURACY_BYTES else self.prototypes)
+            for m in ([None] if self.pareto == ACCURACY_BYTES else sizes)
         )
 
     @property
@@ -272,8 +256,9 @@ class LatentSweep(SweepConfig):
         return content
 
     def example(self, cell: Cell) -> Mapping[str, Any]:
+        assert isinstance(cell, LatentCell)
         return {
-            "method": self.tried_methods[0],
+            "method": self._methods_of(cell.m_per_class)[0],
             **({"m_per_class": max(self.prototypes)} if self.pareto == ACCURACY_BYTES else {}),
         }
 
@@ -288,9 +273,9 @@ class LatentSweep(SweepConfig):
         return LatentContext(
             objective=self.objective,
             fixed={name: value for name, value in self.settings.items() if name in distill},
-            methods=self.tried_methods,
+            methods=self._methods_of(cell.m_per_class),
             has_decoder=cell.backbone != "identity",
-            budgets=self.budgets,
+            budgets=self.budgets if cell.m_per_class is None else (),
             actor_lrs=self.proto_rl_lrs,
             sizes=self.prototypes if self.pareto == ACCURACY_BYTES else (),
         )
