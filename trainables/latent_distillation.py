@@ -14,23 +14,26 @@ import torch
 from ray import tune
 
 from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifacts, save_artifacts
+from trainables.latent.cache import default_cache, share_entries
 from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
 from trainables.latent.image_scorer import open_image_scorer
 from trainables.latent.image_scoring import ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.methods import start_run
+from trainables.latent.shared_cache import SharedCache
 
 PROGRESS_FILE = "progress.json"
-CACHE = "cache"
+CACHE, SHARED = "cache", "shared_cache"
 
 
 class LatentDistillation(tune.Trainable):
     """Runs one :class:`~trainables.latent.run.Run`; a ``training_iteration`` is a block of steps.
 
     The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
-    absolute path of the folder with encoders and latents. The encoder should be in the cache already, and so
-    should the other one whose probe the settings may ask for.
+    absolute path of the folder with encoders and latents (``None``: the user's). The encoder should be in the
+    cache already, and so should the other one whose probe the settings may ask for; or, on a cluster, in what
+    its machines share: ``shared_cache``, a folder or URL, or ``None``.
 
     A result holds the run's scores (finite floats), ``cpu_s`` (process CPU seconds of this trial, setting up
     included, over all its workers), ``busy_s`` (seconds the worker spent on it since the last result)
@@ -53,7 +56,7 @@ class LatentDistillation(tune.Trainable):
             self._prepare(config)
 
     def _prepare(self, config: dict[str, Any]) -> None:
-        settings = {name: value for name, value in config.items() if name != CACHE}
+        settings = {name: value for name, value in config.items() if name not in (CACHE, SHARED)}
         self._settings = LatentConfig.parse(settings)
         # Sums depend on the number of threads, so it is a setting and not whatever Ray left in place.
         torch.set_num_threads(self._settings.distill.threads)
@@ -61,7 +64,9 @@ class LatentDistillation(tune.Trainable):
         encoder = dataclasses.replace(encoder, device=trial_device(encoder.device, self._gpu_share()))
         wanted = (self._settings.data, encoder, self._settings.scoring)
         if wanted != self.opened_with:
-            cache = Path(config[CACHE])
+            cache = Path(config[CACHE]) if config[CACHE] else default_cache()
+            if config.get(SHARED):
+                share_entries(cache, SharedCache(config[SHARED]))
             self._data: LatentData = prepare_latents(self._settings.data, encoder, cache, _quiet)
             self._images = open_image_scorer(self._settings, self._data, cache, _quiet, encoder.device)
             self.opened_with = wanted

@@ -4,6 +4,9 @@ An entry is a folder ``<cache>/<kind>/<key>`` that appears by one rename, so who
 whole: the builder writes into a temporary folder, syncs every file and the folder, then renames. A
 lock per key lets one process build while the others wait. A process that dies leaves a temporary
 folder and an unheld lock; the next builder sweeps both up. Nothing here depends on torch.
+
+The machines of a cluster have a cache each, and one place that they share (:func:`share_entries`): what a
+cache lacks is copied from there before it is built.
 """
 
 from __future__ import annotations
@@ -24,15 +27,16 @@ from typing import Any
 import filelock
 
 from trainables.errors import InputError
+from trainables.latent.shared_cache import MANIFEST, SharedCache
 
 Report = Callable[[str], None]
 """Prints one line of progress."""
 
-MANIFEST = "manifest.json"
 FULLY_HASHED_BYTES = 32 << 20
 """Files up to this size are hashed whole when an entry is opened; larger ones at sampled blocks."""
 _BLOCK_BYTES = 1 << 16
 _SAMPLED_BLOCKS = 64
+_shared: dict[Path, SharedCache] = {}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -56,6 +60,15 @@ def default_cache() -> Path:
 def content_key(parts: Mapping[str, Any]) -> str:
     """32 hexadecimal digits that name what ``parts`` (JSON-serialisable) determine."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def share_entries(cache: Path, shared: SharedCache) -> None:
+    """In this process, from now on: what this cache lacks comes from ``shared``, what it has goes there.
+
+    Args:
+        cache: the cache folder, absolute.
+    """
+    _shared[cache] = shared
 
 
 def open_entry(cache: Path, kind: str, key: str) -> Entry | None:
@@ -89,32 +102,73 @@ def get_or_build(
     Warns:
         UserWarning: the entry was damaged, and is built again.
     """
+    shared = _shared.get(cache)
     entry = open_entry(cache, kind, key)
-    if entry is not None:
-        return entry
+    if entry is None:
+        entry = _have(cache, kind, key, build, report, what)
+    if shared is not None:
+        shared.publish(kind, key, entry.path)
+    return entry
+
+
+def _have(
+    cache: Path, kind: str, key: str, build: Callable[[Path], dict[str, Any]], report: Report, what: str
+) -> Entry:
+    """The entry, by whoever is first: fetched or built."""
     with _disk_errors(cache), _lock(cache, kind, key, report, what):
         try:  # another process may have built it since
             entry = _read(cache / kind / key)
+            if entry is not None:
+                return entry
         except _Damaged as damage:
             warnings.warn(
-                f"the cache entry {cache / kind / key} is damaged ({damage}) and is built again", stacklevel=2
+                f"the cache entry {cache / kind / key} is damaged ({damage}) and is built again", stacklevel=3
             )
-        if entry is not None:
-            return entry
         _sweep(cache, _temporary_prefix(kind, key))
-        return _build(cache, kind, key, build)
+        shared = _shared.get(cache)
+        if shared is not None:
+            with contextlib.suppress(_NotThere):
+                return _put(cache, kind, key, lambda folder: _fetched(shared, kind, key, folder))
+        entry = _put(cache, kind, key, lambda folder: _built(build, folder))
+        if shared is not None:  # there it is missing, or damaged
+            shared.publish(kind, key, entry.path, replacing=True)
+        return entry
 
 
-def _build(cache: Path, kind: str, key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
+class _NotThere(Exception):
+    """The shared place has no such entry, or a damaged one."""
+
+
+def _fetched(shared: SharedCache, kind: str, key: str, folder: Path) -> dict[str, Any]:
+    if not shared.fetch(kind, key, folder):
+        raise _NotThere
+    try:
+        entry = _read(folder)
+    except _Damaged as damage:
+        warnings.warn(
+            f"the entry {kind}/{key} in {shared.place} is damaged ({damage}), and is not used", stacklevel=2
+        )
+        raise _NotThere from damage
+    assert entry is not None  # its manifest was there
+    return entry.meta
+
+
+def _built(build: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
+    meta = build(folder)
+    files = {file.name: _file_record(file) for file in sorted(folder.iterdir())}
+    text = json.dumps({"files": files, "meta": meta})
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (folder / MANIFEST).write_text(f"{digest}\n{text}\n")
+    return meta
+
+
+def _put(cache: Path, kind: str, key: str, fill: Callable[[Path], dict[str, Any]]) -> Entry:
+    """The entry whose files, its manifest among them, ``fill`` writes into a folder; it returns the meta."""
     place = cache / kind / key
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(kind, key), dir=cache))
     try:
-        meta = build(temporary)
-        files = {file.name: _file_record(file) for file in sorted(temporary.iterdir())}
-        text = json.dumps({"files": files, "meta": meta})
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        (temporary / MANIFEST).write_text(f"{digest}\n{text}\n")
+        meta = fill(temporary)
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
