@@ -76,6 +76,17 @@ def test_reports_of_a_repeated_iteration_count_once(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_lost_node_is_no_failure_of_the_trial(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, LatentCell)
+    journal.proposed("00000", CELL, {}, {})
+    for reason in ("its worker died", "it raised"):
+        journal.broke_off("00000", reason)
+    journal.node_lost("00000", "node 10.0.0.2")
+    assert journal.records["00000"].failures == 1
+    journal.close()
+    assert Journal(tmp_path, LatentCell).records["00000"].failures == 1
+
+
 def test_damage_before_the_end_is_told(tmp_path: Path) -> None:
     journal = Journal(tmp_path, LatentCell)
     fill(journal)

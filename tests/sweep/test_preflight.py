@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,16 @@ import torch
 from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
+from tune_dd.clusters.nodes import Node
 from tune_dd.sweeps.dry_run import dry_run
 from tune_dd.sweeps.latent.preflight import check_data
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.preflight import trials_at_a_time
 from tune_dd.sweeps.ray_session import Resources
+
+
+def machine(cpus: int, gpus: int) -> Resources:
+    return Resources((Node("here", cpus, gpus),))
 
 
 def files(place: Path) -> dict[Path, int]:
@@ -30,14 +36,29 @@ def files(place: Path) -> dict[Path, int]:
 )
 def test_trials_are_packed_into_whole_gpus(share: float, gpus: int, trials: int) -> None:
     config = LatentSweep(name="x", gpus_per_trial=share)
-    assert trials_at_a_time(config, Resources(cpus=64, gpus=gpus)) == trials
-    assert trials_at_a_time(config, Resources(cpus=1, gpus=gpus)) == 1
+    assert trials_at_a_time(config, machine(64, gpus)) == trials
+    assert trials_at_a_time(config, machine(1, gpus)) == 1
 
 
 @pytest.mark.parametrize(("share", "gpus"), [(1.5, 4), (3, 2), (0.5, 0), (1e-6, 1)])
 def test_shares_that_no_gpu_has_are_refused(share: float, gpus: int) -> None:
     with pytest.raises(InputError, match="--gpus-per-trial is"):
-        trials_at_a_time(LatentSweep(name="x", gpus_per_trial=share), Resources(cpus=4, gpus=gpus))
+        trials_at_a_time(LatentSweep(name="x", gpus_per_trial=share), machine(4, gpus))
+
+
+def test_trials_are_packed_into_whole_nodes() -> None:
+    nodes = Resources((Node("head", 0, 0, head=True), Node("one", 7, 1), Node("other", 3, 4)))
+    assert trials_at_a_time(LatentSweep(name="x", address="auto", cpus_per_trial=2), nodes) == 3 + 1
+    assert trials_at_a_time(LatentSweep(name="x", address="auto", gpus_per_trial=0.5), nodes) == 2 + 3
+    with pytest.raises(InputError, match=r"no node has room for a trial of 8 CPUs.*--max-concurrent"):
+        trials_at_a_time(LatentSweep(name="x", address="auto", cpus_per_trial=8), nodes)
+
+
+def test_an_autoscaler_may_be_asked_for_more_than_fits() -> None:
+    config = LatentSweep(name="x", address="auto", max_concurrent=9)
+    assert trials_at_a_time(config, Resources((Node("head", 0, 0, head=True),))) == 9
+    with pytest.raises(InputError, match="--max-concurrent is 9, but 4 trials of 1 CPU fit into 4 CPUs"):
+        trials_at_a_time(dataclasses.replace(config, address=None), machine(4, 0))
 
 
 def test_workers_keep_to_the_quota_of_a_container() -> None:

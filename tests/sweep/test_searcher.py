@@ -39,7 +39,7 @@ class Sweep:
             proposals.recall(trial_id, record.cell, record)
         kind = config.open()
         kind.facts = {cell.source: {"key": "k"} for cell in config.cells}
-        self.search = JournaledSearch(kind, proposals, self.journal, max_concurrent=2)
+        self.search = JournaledSearch(kind, proposals, self.journal, most_live=lambda: 2)
         self.search.add_configurations(
             [Experiment("s", LatentDistillation, storage_path=str(folder / "tune"))]
         )

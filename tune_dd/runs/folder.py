@@ -33,9 +33,10 @@ _LONGEST_NAME = 120  # file systems allow 255 bytes, and temporary names are lon
 _PROBE_BYTES = 1 << 20
 RESTORE = "restore it from a copy"
 _STORAGE_ERRORS = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-_PACKAGES = (
+PACKAGES = (
     "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "gymnasium", "mujoco", "ale-py",
 )  # fmt: skip
+"""Those whose versions scores depend on."""
 
 
 def check_name(flag: str, name: str) -> str:
@@ -236,7 +237,7 @@ def versions() -> dict[str, str | None]:
     """Versions of all that scores depend on, the project's git commit among them where there is one."""
     found: dict[str, str | None] = {"tune-dd": __version__, "commit": git_commit()}
     found |= {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
+    for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -42,7 +42,7 @@ class TrialRecord:
         status: ``completed``, ``stopped_early``, ``diverged``, ``failed``, or ``None`` while it may go on.
         reason: why it failed.
         busy_s: seconds a worker has spent on it, idle time between two calls not counted.
-        failures: times its worker died or it raised.
+        failures: times its worker died or it raised, the node's death not counted.
         restored: times it was handed to a worker with a checkpoint to go on from.
     """
 
@@ -128,6 +128,10 @@ class Journal:
     def broke_off(self, trial_id: str, reason: str) -> None:
         """The trial's worker died, or it raised; it may go on."""
         self._append("broke_off", trial_id, reason=reason)
+
+    def node_lost(self, trial_id: str, node: str) -> None:
+        """Why it broke off last: its node is gone, which is nothing that the trial did."""
+        self._append("node_lost", trial_id, node=node)
 
     def ended(self, trial_id: str, status: str, reason: str | None = None) -> None:
         """The trial's end; on the disk before this returns."""
@@ -220,6 +224,7 @@ _CONTENT: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "saved": {"checkpoint": _is_text},
     "restored": {},
     "broke_off": {},
+    "node_lost": {},
     "ended": {
         "status": lambda status: status in ENDS,
         "reason": lambda reason: reason is None or _is_text(reason),
@@ -244,5 +249,7 @@ def _apply(records: dict[str, TrialRecord], event: Mapping[str, Any], cell_type:
         record.restored += 1
     elif event["event"] == "broke_off":
         record.failures += 1
+    elif event["event"] == "node_lost":
+        record.failures -= 1
     elif event["event"] == "ended":
         record.status, record.reason = event["status"], event["reason"]

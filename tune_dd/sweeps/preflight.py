@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from tune_dd.clusters.nodes import Node
 from tune_dd.runs.folder import check_writable
 from tune_dd.sweeps.kind import Kind, Report
 from tune_dd.sweeps.plurals import counted
@@ -92,46 +94,76 @@ def check_place(config: SweepConfig, resume: bool) -> Path:
 
 
 def trials_at_a_time(config: SweepConfig, available: Resources) -> int:
-    """How many trials run side by side.
+    """How many trials run side by side: as many as fit, node by node, or as many as are asked for.
 
-    A trial's share of a GPU lies on one GPU: two GPUs hold four trials of 0.4, not five.
+    A trial lies on one node, and its share of a GPU on one GPU: two GPUs hold four trials of 0.4, not five.
+    In a cluster more may be asked for than fit: nodes may join, and an autoscaler starts some for those that
+    wait.
 
     Raises:
-        InputError: if even one does not fit, or fewer than ``--max-concurrent`` do.
+        InputError: if even one does not fit, or fewer than ``--max-concurrent`` do on this machine.
     """
-    most = available.cpus // config.cpus_per_trial
-    if not most:
+    _check_share(config.gpus_per_trial)
+    most = room(config, available.nodes)
+    if config.address is not None and config.max_concurrent is not None:
+        return config.max_concurrent
+    cpus, gpus = (max(numbers) for numbers in zip(*((n.cpus, n.gpus) for n in available.nodes), strict=True))
+    if config.address is not None and not most:
+        raise InputError(
+            f"--address is {config.address}, where no node has room for a trial of {_needs(config)}",
+            f"the largest has {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}",
+            "wait until its workers have joined, ask for less, or give --max-concurrent N, for which an "
+            "autoscaler starts nodes",
+        )
+    if cpus < config.cpus_per_trial:
         raise InputError(
             f"--cpus-per-trial is {config.cpus_per_trial}",
-            f"there {'is' if available.cpus == 1 else 'are'} {counted(available.cpus, 'CPU')}",
-            f"give {available.cpus} or fewer" if available.cpus > 1 else "leave it out",
+            f"there {'is' if cpus == 1 else 'are'} {counted(cpus, 'CPU')}",
+            f"give {cpus} or fewer" if cpus > 1 else "leave it out",
         )
-    if config.gpus_per_trial:
-        most = min(most, _trials_on_gpus(config.gpus_per_trial, available.gpus))
+    if gpus < config.gpus_per_trial:
+        raise InputError(
+            f"--gpus-per-trial is {config.gpus_per_trial:g}",
+            f"there {'is' if gpus == 1 else 'are'} {counted(gpus, 'GPU')}",
+            f"give {gpus} or less" if gpus else "leave it out",
+        )
     if config.max_concurrent is not None and config.max_concurrent > most:
         raise InputError(
             f"--max-concurrent is {config.max_concurrent}",
-            f"{counted(most, 'trial')} of {counted(config.cpus_per_trial, 'CPU')}"
-            + (f" and {counted(config.gpus_per_trial, 'GPU')}" if config.gpus_per_trial else "")
-            + f" fit{'s' * (most == 1)} into {counted(available.cpus, 'CPU')}"
-            + (f" and {counted(available.gpus, 'GPU')}" if config.gpus_per_trial else ""),
+            f"{counted(most, 'trial')} of {_needs(config)}"
+            f" fit{'s' * (most == 1)} into {counted(cpus, 'CPU')}"
+            + (f" and {counted(gpus, 'GPU')}" if config.gpus_per_trial else ""),
             f"give {most} or fewer" if most > 1 else "leave it out",
         )
     return config.max_concurrent or most
 
 
-def _trials_on_gpus(share: float, gpus: int) -> int:
-    if share > gpus:
-        raise InputError(
-            f"--gpus-per-trial is {share:g}",
-            f"there {'is' if gpus == 1 else 'are'} {counted(gpus, 'GPU')}",
-            f"give {gpus} or less" if gpus else "leave it out",
-        )
+def room(config: SweepConfig, nodes: Iterable[Node]) -> int:
+    """How many trials these nodes hold."""
+    return sum(_fitting(config, node) for node in nodes)
+
+
+def _needs(config: SweepConfig) -> str:
+    return counted(config.cpus_per_trial, "CPU") + (
+        f" and {counted(config.gpus_per_trial, 'GPU')}" if config.gpus_per_trial else ""
+    )
+
+
+def _fitting(config: SweepConfig, node: Node) -> int:
+    """Trials that one node holds."""
+    share = config.gpus_per_trial
+    by_cpus = node.cpus // config.cpus_per_trial
+    if not share:
+        return by_cpus
     parts = round(share * GPU_PARTS)
-    if (share > 1 and parts % GPU_PARTS) or not parts:
+    return min(by_cpus, node.gpus // (parts // GPU_PARTS) if share > 1 else node.gpus * (GPU_PARTS // parts))
+
+
+def _check_share(share: float) -> None:
+    parts = round(share * GPU_PARTS)
+    if share and ((share > 1 and parts % GPU_PARTS) or not parts):
         raise InputError(
             f"--gpus-per-trial is {share:g}",
             f"must be a whole number, or a share of one GPU of at least {1 / GPU_PARTS:g}",
             f"give {max(round(share), 1)}",
         )
-    return gpus // (parts // GPU_PARTS) if share > 1 else gpus * (GPU_PARTS // parts)

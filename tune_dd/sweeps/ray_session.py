@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from tune_dd.clusters.nodes import Node, cluster_nodes
 from tune_dd.sweeps.settings import SweepConfig
 
-CONNECT_TIMEOUT_S = 3.0
 _QUIET: Any = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-JOIN_TIMEOUT_S = 12.0
 STARTS = 2
+NAMESPACE = "tune-dd"
+"""Of named actors; sweeps that run on one cluster at a time share it."""
 
 # Set before Ray's processes start, as they inherit them.
 ENVIRONMENT = {
@@ -37,22 +35,23 @@ ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-_JOIN = """
-import json, logging, sys
-import ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
-total = ray.cluster_resources()
-nodes = sum(node["Alive"] for node in ray.nodes())
-print(json.dumps({"cpus": total.get("CPU", 0), "gpus": total.get("GPU", 0), "nodes": nodes}))
-"""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What trials can be given."""
+    """What trials can be given, machine by machine."""
 
-    cpus: int
-    gpus: int
+    nodes: tuple[Node, ...]
+
+    @property
+    def cpus(self) -> int:
+        """Of all machines."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> int:
+        """Of all machines."""
+        return sum(node.gpus for node in self.nodes)
 
 
 def quiet_ray() -> None:
@@ -69,21 +68,14 @@ def quiet_ray() -> None:
 
 
 def resources(config: SweepConfig) -> Resources:
-    """CPUs and GPUs of this machine, or of the cluster at ``--address``.
+    """CPUs and GPUs of this machine, or of the nodes of the cluster at ``--address``.
 
     Raises:
-        InputError: if nothing answers at the address, or it is a cluster of several machines.
+        InputError: as :func:`tune_dd.clusters.nodes.cluster_nodes`.
     """
-    if config.address is None:
-        return Resources(local_cpus(), _local_gpus() if config.gpus_per_trial else 0)
-    found = _join(config.address)
-    if found["nodes"] > 1:
-        raise InputError(
-            f"--address is {config.address}, a cluster of {found['nodes']:.0f} machines",
-            "what trials share, and results, lie on one machine's disk in this version",
-            "give a cluster of one machine, or leave --address out",
-        )
-    return Resources(int(found["cpus"]), int(found["gpus"]))
+    if config.address is not None:
+        return Resources(cluster_nodes(config.address, Path(config.storage)))
+    return Resources((Node("here", local_cpus(), _local_gpus() if config.gpus_per_trial else 0, head=True),))
 
 
 def local_cpus() -> int:
@@ -100,49 +92,14 @@ def _local_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _join(address: str) -> dict[str, float]:
-    """Join and leave the cluster in a process of its own, as Ray waits for minutes where nothing answers."""
-    problem = ""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or "/" in host:
-            raise InputError(
-                f"--address is '{address}'",
-                "must be HOST:PORT or auto",
-                "give the address that ray start printed",
-            )
-        try:
-            socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
-        except (OSError, OverflowError) as error:
-            problem = str(error)
-    if not problem:
-        command = [sys.executable, "-c", _JOIN, address]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_TIMEOUT_S)
-            if done.returncode == 0:
-                answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-                return answer
-            problem = (done.stderr.strip().splitlines() or ["Ray gave no reason"])[-1]
-        except subprocess.TimeoutExpired:
-            problem = "what listens there does not answer as Ray does"
-    raise InputError(
-        f"--address is {address} ({problem})",
-        "a Ray cluster must answer there",
-        "start one with ray start --head, or leave --address out",
-    )
-
-
 @contextlib.contextmanager
-def ray_session(config: SweepConfig, workers: int, available: Resources) -> Iterator[None]:
-    """Ray, for the time of the block."""
-    if config.address is None:
-        with local_session(workers * config.cpus_per_trial, available.gpus):
-            yield
-        return
+def cluster_session(address: str) -> Iterator[None]:
+    """A running cluster, for the time of the block."""
     quiet_ray()
     import ray
 
-    ray.init(address=config.address, **_QUIET)
+    # Its workers were not started by this process, and inherit nothing.
+    ray.init(address=address, namespace=NAMESPACE, runtime_env={"env_vars": ENVIRONMENT}, **_QUIET)
     try:
         yield
     finally:

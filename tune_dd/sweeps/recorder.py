@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
@@ -19,6 +18,8 @@ from trainables.whole_files import NO_ROOM
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
+from tune_dd.sweeps.nodes_lost import Nodes
+from tune_dd.sweeps.preflight import room
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.results import write_run
 from tune_dd.sweeps.searcher import own_id
@@ -31,6 +32,8 @@ ROOM_PERIOD_S = 1.0
 NODES_PERIOD_S = 5.0
 # A trial is given up after its worker died, or it raised, this many times more than once.
 MAX_FAILURES = 3
+WORKER_DIED = "its worker died"
+_DEATHS = ("actor died", "actor is dead", "actor is temporarily unavailable")
 # The first trials wait for their workers' imports: a pace taken from them alone is far off.
 ENDED_FOR_A_PACE = 4
 _RAYS_OWN = {*AUTO_RESULT_KEYS, "done", "time_since_restore", "iterations_since_restore"}
@@ -86,7 +89,7 @@ class SweepRecorder(Callback):
 
     Args:
         kind: what is swept; has been prepared.
-        workers: trials that run at a time.
+        workers: trials that run at a time; in a cluster as many as its nodes hold, those that join later too.
     """
 
     def __init__(
@@ -99,13 +102,14 @@ class SweepRecorder(Callback):
         workers: int,
     ) -> None:
         self._kind, self._folder, self._journal, self._proposals = kind, folder, journal, proposals
-        self._config, self._display, self._workers = kind.config, display, workers
+        self._config, self._display, self.workers = kind.config, display, workers
         self._tensorboard = TensorboardLog(folder / "tensorboard")
         self.halt: Halt | None = None
         self.started = time.monotonic()
         self.first_result_s: float | None = None
         self._ended_here = 0
         self._room_checked = self._nodes_checked = 0.0
+        self._nodes = Nodes()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a snapshot that nobody reads
@@ -148,7 +152,10 @@ class SweepRecorder(Callback):
             return
         trial_id, reason = own_id(trial.trial_id), _reason(text)
         self._journal.broke_off(trial_id, reason)
-        if self._journal.records[trial_id].failures > MAX_FAILURES:
+        undecided = 0
+        if self._config.address is not None and reason == WORKER_DIED:
+            undecided = self._nodes.suspect(trial_id)
+        if self._journal.records[trial_id].failures - undecided > MAX_FAILURES:
             self._end(trial_id, "failed", reason)
         else:
             self._display.say(f"trial {trial_id} goes on from its last checkpoint after: {reason}")
@@ -177,7 +184,14 @@ class SweepRecorder(Callback):
                 self.halt = Halt("disk_full")
             if now - self._nodes_checked > NODES_PERIOD_S:
                 self._nodes_checked = now
-                if not _any_node_lives():  # Tune would wait for a new one for ever
+                for trial_id, node in self._nodes.losses():
+                    self._journal.node_lost(trial_id, node)
+                    self._display.say(
+                        f"{node} is gone: trial {trial_id} goes on elsewhere, and has not failed"
+                    )
+                if self._config.address is not None and self._config.max_concurrent is None:
+                    self.workers = max(room(self._config, self._nodes.alive or ()), 1)
+                if not self._nodes.alive:  # Tune would wait for a new one for ever
                     self.halt = self.halt or Halt("ray_died")
             budget = self._config.time_budget_s
             if budget is not None and now - self.started > budget and self.halt is None:
@@ -192,7 +206,7 @@ class SweepRecorder(Callback):
             self._kind.score_words,
             self._proposals.total,
             self._seconds_left(),
-            self._workers,
+            self.workers,
         )
         self._display.show(line, now)
 
@@ -200,21 +214,13 @@ class SweepRecorder(Callback):
         """By the pace of this session's trials once enough of them have ended, and by the budget."""
         passed = time.monotonic() - self.started
         left = None
-        if self._ended_here >= max(ENDED_FOR_A_PACE, 2 * self._workers):
+        if self._ended_here >= max(ENDED_FOR_A_PACE, 2 * self.workers):
             ended = sum(record.status is not None for record in self._journal.records.values())
             left = passed / self._ended_here * (self._proposals.total - ended)
         if self._config.time_budget_s is not None:
             remaining = max(self._config.time_budget_s - passed, 0.0)
             left = remaining if left is None else min(left, remaining)
         return left
-
-
-def _any_node_lives() -> bool:
-    """Whether Ray has a node left to run trials on; it takes Ray some seconds to notice a death."""
-    try:
-        return any(node["Alive"] for node in ray.nodes())
-    except ray.exceptions.RayError:
-        return False
 
 
 def _error_text(trial: Trial) -> str:
@@ -229,6 +235,6 @@ def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     if not lines:
         return "unknown"
-    if any("actor died" in line or "actor is dead" in line for line in lines):
-        return "its worker died"
+    if any(words in line for line in lines for words in _DEATHS):
+        return WORKER_DIED
     return lines[-1][:500]

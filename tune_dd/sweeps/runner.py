@@ -21,6 +21,7 @@ from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.preflight import Plan, check_place, check_sweep
 from tune_dd.sweeps.proposals import Proposals
+from tune_dd.sweeps.ray_session import cluster_session
 from tune_dd.sweeps.recorder import SweepRecorder, is_disk_full
 from tune_dd.sweeps.results import (
     EVALUATION_FILE,
@@ -114,8 +115,9 @@ class _Sweep:
         folder = self.plan.folder
         self._introduce()
         try:
-            self._prepare()
-            state = self._trials()
+            with cluster_session(self.config.address) if self.config.address else contextlib.nullcontext():
+                self._prepare()
+                state = self._trials()
             summary = self._summary(state)
             if state != DISK_FULL:
                 write_json(folder / SWEEP_SUMMARY_FILE, summary)

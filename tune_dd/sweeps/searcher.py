@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ class JournaledSearch(SearchAlgorithm):
         kind: what is swept.
         proposals: knows the journal's trials already.
         journal: holds the records.
-        max_concurrent: trials that may be live at a time, one waiting included.
+        most_live: how many trials may be live at a time, those that wait included; asked whenever it matters.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class JournaledSearch(SearchAlgorithm):
         kind: Kind[Any],
         proposals: Proposals,
         journal: Journal,
-        max_concurrent: int,
+        most_live: Callable[[], int],
     ) -> None:
         self._kind, self._proposals, self._journal = kind, proposals, journal
-        self._max_concurrent = max_concurrent
+        self._most_live = most_live
         self._metric = kind.config.metric
         self._left = deque(record for record in journal.records.values() if record.status is None)
         self._number = len(journal.records)
@@ -73,7 +74,7 @@ class JournaledSearch(SearchAlgorithm):
         return self._finished or (not self._left and self._number >= self._proposals.total)
 
     def next_trial(self) -> Trial | None:
-        if self.is_finished() or len(self._live) >= self._max_concurrent:
+        if self.is_finished() or len(self._live) >= self._most_live():
             return None
         if self._left:
             return self._trial(self._left.popleft())

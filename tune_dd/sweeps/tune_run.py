@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
-from tune_dd.sweeps.ray_session import Resources, ray_session
+from tune_dd.sweeps.ray_session import Resources, local_session
 from tune_dd.sweeps.recorder import Halt, Halted, SweepRecorder, is_disk_full
 from tune_dd.sweeps.searcher import CellScheduler, JournaledSearch
 from tune_dd.sweeps.settings import SweepConfig
@@ -52,16 +52,20 @@ def run_trials(
     # Tune, which keeps no more idle workers than there are trials waiting. In a cluster that has room
     # for more than was asked for, waiting trials would start.
     waiting = 0 if config.address and config.max_concurrent else min(workers, MOST_WAITING)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(waiting, 1))
+    # An autoscaler starts nodes for trials that it sees waiting.
+    pending = workers if config.address and config.max_concurrent else max(waiting, 1)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(pending)
     place = journal.path.parent / "tune"
     try:
-        with ray_session(config, workers, available), _signals(recorder):
+        # A cluster has been joined for what had to be prepared.
+        own = local_session(workers * config.cpus_per_trial, available.gpus)
+        with contextlib.nullcontext() if config.address else own, _signals(recorder):
             recorder.started = time.monotonic()
             tune.run(
                 kind.trainable,
                 name=f"session-{len(list(place.glob('session-*'))) + 1:02d}",
                 storage_path=str(place),
-                search_alg=JournaledSearch(kind, proposals, journal, workers + waiting),
+                search_alg=JournaledSearch(kind, proposals, journal, lambda: recorder.workers + waiting),
                 scheduler=_scheduler(config, journal),
                 callbacks=[recorder],
                 reuse_actors=True,

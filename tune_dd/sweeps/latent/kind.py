@@ -26,13 +26,14 @@ from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL
 from trainables.latent.latents import KIND, LatentData, cached_key, prepare_latents, save_split
 from trainables.latent.methods import start_run
 from trainables.latent.shaping.schedules import SCHEDULE_FILE, Schedule, write_schedule
-from trainables.latent_distillation import CACHE, PROGRESS_FILE, LatentDistillation
+from trainables.latent_distillation import CACHE, PROGRESS_FILE, SHARED, LatentDistillation
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, write_json
 from tune_dd.runs.score_table import percent
 from tune_dd.runs.scored_sets import score_controls
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
 from tune_dd.sweeps.latent.cell import LatentCell
+from tune_dd.sweeps.latent.cluster_encoders import shared_cache, train_in_cluster
 from tune_dd.sweeps.latent.preflight import check_data
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.plurals import counted
@@ -81,6 +82,7 @@ class LatentKind(Kind[LatentSweep]):
     def __init__(self, config: LatentSweep, cache: Path | None = None) -> None:
         super().__init__(config)
         self.cache = cache or config.cache_folder
+        self._shared = shared_cache(config)
         self._latents: dict[str, LatentData] = {}
         self._scorers: dict[str, ImageScorer | None] = {}
 
@@ -90,7 +92,10 @@ class LatentKind(Kind[LatentSweep]):
 
     @property
     def trial_config(self) -> dict[str, Any]:
-        return {CACHE: str(self.cache)}
+        if self._shared is None:
+            return {CACHE: str(self.cache), SHARED: None}
+        # Without --cache each machine has its user's.
+        return {CACHE: self.config.cache and str(self.cache), SHARED: self._shared.place}
 
     def check(self, report: Report, *, fetch: bool = True) -> None:
         if "features" in self.config.datasets and len(self.config.seeds) > 1:
@@ -129,10 +134,14 @@ class LatentKind(Kind[LatentSweep]):
         return dataclasses.replace(cell, seed=seed).source, other_encoder(self._parsed(cell), seed)
 
     def prepare(self, report: Report) -> None:
-        """Train the encoders that the cache lacks: in the driver, before any worker would wait for them."""
+        """Train the encoders that the cache lacks, before any worker would wait for them."""
         for cell in self.config.cells:
             if cell.source not in self._latents:
                 parsed = self._parsed(cell)
+                if self._shared is not None:
+                    other = self._other(cell)
+                    for encoder in (parsed.encoder, *([other[1]] if other else ())):
+                        train_in_cluster(self.config, parsed.data, encoder, self.cache, self._shared, report)
                 data = prepare_latents(parsed.data, parsed.encoder, self.cache, report)
                 full_probe(data)  # every trial's gap needs it; the first ones would wait for each other
                 self._latents[cell.source] = data
@@ -193,7 +202,8 @@ class LatentKind(Kind[LatentSweep]):
     def controls(self, cell: Cell) -> dict[str, dict[str, float]]:
         own = _latent(cell)
         if own.m_per_class is not None:
-            return self._controls(own, own.m_per_class, self.config.budgets)
+            others = tuple(budget for budget in self.config.budgets if budget != own.m_per_class)
+            return self._controls(own, own.m_per_class, others)
         rows = {m: self._controls(own, m, ()) for m in self.config.sizes}
         found: dict[str, dict[str, float]] = {}
         for name, first in rows[self.config.sizes[0]].items():

@@ -1,0 +1,95 @@
+"""Join a cluster, ask every node what it is and sees, and leave: ``python -m tune_dd.clusters.look``.
+
+In a process of its own, which its caller can end: Ray waits for minutes where nothing answers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from typing import Any
+
+JOIN_TIMEOUT_S = 12.0
+ANSWER_TIMEOUT_S = 30.0
+DEAF = 3
+"""Exit code where nothing answered as Ray does."""
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """What one node answers; runs on it, in a worker that may know nothing of this project.
+
+    Args:
+        request: ``shared``: a file that every node has to see, and beside which it has to write, or ``None``.
+            ``packages``: whose versions are asked for.
+
+    Returns:
+        ``versions`` by package (``None`` where it is missing), with Python's and a digest of the code that
+        trials run; ``time`` in seconds of the epoch; ``content`` of the file and ``wrote``, its copy, or
+        ``trouble``, why there is neither.
+    """
+    import hashlib
+    import importlib.metadata
+    import importlib.util
+    import os
+    import pathlib
+    import platform
+    import time
+
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in request["packages"]:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    code = importlib.util.find_spec("trainables")
+    if code is not None and code.origin is not None:
+        digest = hashlib.sha256()
+        for file in sorted(pathlib.Path(code.origin).parent.rglob("*.py")):
+            digest.update(file.read_bytes())
+        versions["code of trials"] = digest.hexdigest()[:12]
+    answer: dict[str, Any] = {"versions": versions, "time": time.time()}
+    if request["shared"] is not None:
+        try:
+            with open(request["shared"]) as stream:
+                answer["content"] = stream.read()
+            answer["wrote"] = f"{request['shared']}.{platform.node()}.{os.getpid()}"
+            with open(answer["wrote"], "w") as stream:
+                stream.write(answer["content"])
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            answer["trouble"] = error.strerror or str(error)
+    return answer
+
+
+def main() -> None:
+    """Print one line of JSON: every node that lives, as Ray tells of it, with its answer."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    address, request = sys.argv[1], json.loads(sys.argv[2])
+    watchdog = threading.Timer(JOIN_TIMEOUT_S, os._exit, (DEAF,))
+    watchdog.daemon = True
+    watchdog.start()
+    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    watchdog.cancel()
+    ask = ray.remote(num_cpus=0, max_retries=0)(probe)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    asked = [ask.options(scheduling_strategy=place).remote(request) for place in places]
+    ray.wait(asked, num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+    found = []
+    for node, answer in zip(nodes, asked, strict=True):
+        try:
+            told = ray.get(answer, timeout=0)
+        except Exception as error:  # any: a node that dies, hangs or cannot run a task
+            told = {"silent": type(error).__name__}
+        found.append(({name: node[name] for name in ("NodeManagerAddress", "Resources")}, told))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

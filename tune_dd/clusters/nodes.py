@@ -1,0 +1,168 @@
+"""The nodes of a running cluster, and whether a sweep can run across them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import InputError
+from tune_dd.clusters.look import DEAF, probe
+from tune_dd.runs.folder import PACKAGES
+
+CONNECT_TIMEOUT_S = 3.0
+LOOK_TIMEOUT_S = 60.0
+HEAD = "node:__internal_head__"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that trials can run on.
+
+    Attributes:
+        address: its IP address in the cluster.
+        cpus, gpus: that it offers; a head that runs no trials offers none.
+        head: whether it is the head.
+        answer: of :func:`tune_dd.clusters.look.probe`.
+    """
+
+    address: str
+    cpus: int
+    gpus: int
+    head: bool = False
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """How a message calls it."""
+        return f"{'the head' if self.head else 'the node'} {self.address}"
+
+
+def cluster_nodes(address: str, storage: Path) -> tuple[Node, ...]:
+    """The nodes of the cluster at an address, once each has been asked what it sees.
+
+    Args:
+        storage: folder that holds all sweeps, which all nodes have to share. It need not exist yet.
+
+    Raises:
+        InputError: nothing answers at the address; or a node does not, sees another storage or cannot write
+            to it, or has other versions than this process.
+    """
+    with _shared_file(storage) as shared:
+        nodes = _asked(address, {"shared": str(shared), "packages": PACKAGES})
+        if len(nodes) > 1:
+            for node in nodes:
+                _check_answer(node, address)
+                _check_versions(node)
+            _check_storage(nodes, storage, shared)
+    return nodes
+
+
+def code_digest() -> str:
+    """Of the code that trials run, as :func:`tune_dd.clusters.look.probe` tells it."""
+    digest = probe({"shared": None, "packages": ()})["versions"]["code of trials"]
+    assert digest is not None  # it runs here
+    return str(digest)
+
+
+def _check_answer(node: Node, address: str) -> None:
+    if "silent" in node.answer:
+        raise InputError(
+            f"{node.words} of the cluster at {address} runs no task ({node.answer['silent']})",
+            "every node must answer",
+            "look into /tmp/ray/session_latest/logs there, or take it out of the cluster",
+        )
+
+
+def _check_versions(node: Node) -> None:
+    here = probe({"shared": None, "packages": PACKAGES})["versions"]
+    for package, own in here.items():
+        there = node.answer["versions"].get(package)
+        if there != own:
+            raise InputError(
+                f"{node.words} has {package} {there or 'not at all'}",
+                f"here it is {own or 'not installed'}, and scores depend on it",
+                "install one version of the project and of constraints.txt on all nodes, and start Ray again",
+            )
+
+
+def _check_storage(nodes: Sequence[Node], storage: Path, shared: Path) -> None:
+    for node in nodes:
+        trouble = node.answer.get("trouble")
+        if trouble is None and (
+            node.answer["content"] != shared.read_text() or not Path(node.answer["wrote"]).exists()
+        ):
+            trouble = "another folder lies there"
+        if trouble is not None:
+            raise InputError(
+                f"--storage is {storage}, and {node.words} cannot use it ({trouble})",
+                "trials write their checkpoints there, whatever machine they run on",
+                "give a folder that all machines share, such as one on NFS",
+            )
+
+
+@contextlib.contextmanager
+def _shared_file(storage: Path) -> Iterator[Path]:
+    """A file that tells this storage, or the closest parent that exists, from any other folder."""
+    place = storage.absolute()
+    while not place.exists():
+        place = place.parent
+    with tempfile.TemporaryDirectory(prefix=".tune-dd-look-", dir=place) as folder:
+        Path(folder).chmod(0o777)  # nodes may run as other users
+        shared = Path(folder) / "seen"
+        shared.write_text(secrets.token_hex())
+        yield shared
+
+
+def _asked(address: str, request: Mapping[str, Any]) -> tuple[Node, ...]:
+    problem = _deaf(address)
+    if not problem:
+        command = [sys.executable, "-m", "tune_dd.clusters.look", address, json.dumps(request)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_TIMEOUT_S)
+            if done.returncode == 0:
+                found = json.loads(done.stdout.splitlines()[-1])
+                return tuple(ray_node(node, answer) for node, answer in found)
+            problem = "what listens there does not answer as Ray does"
+            if done.returncode != DEAF:
+                problem = (done.stderr.strip().splitlines() or ["Ray gave no reason"])[-1]
+        except subprocess.TimeoutExpired:
+            problem = "its nodes do not answer"
+    raise InputError(
+        f"--address is {address} ({problem})",
+        "a Ray cluster must answer there",
+        "start one with ray start --head, or leave --address out",
+    )
+
+
+def _deaf(address: str) -> str:
+    """Why nothing can answer at an address, if that can be told before Ray is asked."""
+    if address == "auto":
+        return ""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise InputError(
+            f"--address is '{address}'",
+            "must be HOST:PORT or auto",
+            "give the address that ray start printed",
+        )
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return ""
+
+
+def ray_node(told: Mapping[str, Any], answer: Mapping[str, Any] | None = None) -> Node:
+    """A node from what ``ray.nodes()`` says of it."""
+    resources = told["Resources"]
+    cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+    return Node(told["NodeManagerAddress"], cpus, gpus, HEAD in resources, answer or {})
