@@ -43,6 +43,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(call install,.[dev],$@ $(VENV)/.installed)
 
+$(VENV)/.installed-cluster: pyproject.toml constraints.txt
+	$(call install,.[cluster],$@ $(VENV)/.installed)
+
 # Newest versions that pyproject.toml allows, for every platform and Python from 3.11 up.
 constraints: $(VENV)/.installed-dev
 	@{ echo "# The versions this project is tested with, for Python 3.11 and up. Made anew by: make constraints"; \
