@@ -66,7 +66,7 @@ class LatentDistillation(tune.Trainable):
         if wanted != self.opened_with:
             cache = Path(config[CACHE]) if config[CACHE] else default_cache()
             if config.get(SHARED):
-                share_entries(cache, SharedCache(config[SHARED]))
+                share_entries(cache, SharedCache(config[SHARED]), offer=False)
             self._data: LatentData = prepare_latents(self._settings.data, encoder, cache, _quiet)
             self._images = open_image_scorer(self._settings, self._data, cache, _quiet, encoder.device)
             self.opened_with = wanted

@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "a sweep's best configurations again on fresh seeds, then on test data",
     "reproduce": "one trial of a sweep again, alone",
     "verdict": "whether reinforcement learning helps, beside controls of equal cost, on test data",
+    "check": "what would go wrong on a cluster, before money is spent on it",
     "validate": "what fresh learners make of a distilled environment",
 }
 

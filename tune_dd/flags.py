@@ -132,10 +132,11 @@ class FlagParser(argparse.ArgumentParser):
             help=shown,
         )
 
-    def add_word(self, name: str, help: str) -> None:
+    def add_word(self, name: str, help: str, *, optional: bool = False) -> None:
         """Add a word that is given without a flag, such as a results folder."""
         self._defaults_by_name[name] = None
-        self.add_argument(name, metavar=name.upper(), help=help.replace("%", "%%"))
+        shown = f"[{name.upper()}]" if optional else name.upper()
+        self.add_argument(name, metavar=shown, help=help.replace("%", "%%"), nargs="?" if optional else None)
 
     def parse(self, argv: Sequence[str] | None = None) -> Flags:
         """Read a command line (``sys.argv`` without one), or leave with one line and exit code 2."""

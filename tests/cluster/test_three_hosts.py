@@ -51,6 +51,12 @@ def number(storage: Path, name: str, event: str) -> int:
     return sum(entry["event"] == event for entry in events(storage, name))
 
 
+def reporting(lately: list[dict[str, Any]]) -> set[str]:
+    """Trials that have reported and not ended."""
+    reported, ended = ({e["trial"] for e in lately if e["event"] == kind} for kind in ("reported", "ended"))
+    return reported - ended
+
+
 def wait(condition: Callable[[], bool], launcher: Launcher, timeout_s: float = 180) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -83,8 +89,8 @@ def test_hosts_that_die_cost_no_trial(launcher: Launcher, tmp_path: Path, comman
     assert head.ssh(without_token).stdout.splitlines() == ["GCS: refused", "dashboard: 401", "jobs: refused"]
     launcher.wait_for(cpus=3)
     joined = len(events(storage, "latent"))
-    # There are more trials than processors: every host has one, once three have reported.
-    wait(lambda: len({e["trial"] for e in events(storage, "latent")[joined:]}) >= 3, launcher)
+    # A processor each: three trials that report are on three hosts.
+    wait(lambda: len(reporting(events(storage, "latent")[joined:])) >= 3, launcher)
     doomed.die()
     wait(lambda: number(storage, "latent", "broke_off") > 0, launcher)
     doomed.boot()

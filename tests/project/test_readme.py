@@ -62,7 +62,7 @@ def test_every_block_says_what_a_test_may_do() -> None:
     assert [block.text for block in README if not block.mark] == []
     assert {block.language for block in README} == {"bash", "python"}
     shown = {words[1] for block in README if block.runs for words in block.commands if words[0] == "tune-dd"}
-    assert shown == set(VERBS)
+    assert shown == set(VERBS) - {"check"}  # of clusters, which have pages and tests of their own
 
 
 @pytest.mark.parametrize("block", [b for b in README if b.language == "bash"], ids=lambda block: block.text)

@@ -50,8 +50,8 @@ def test_trials_are_packed_into_whole_nodes() -> None:
     nodes = Resources((Node("head", 0, 0, head=True), Node("one", 7, 1), Node("other", 3, 4)))
     assert trials_at_a_time(LatentSweep(name="x", address="auto", cpus_per_trial=2), nodes) == 3 + 1
     assert trials_at_a_time(LatentSweep(name="x", address="auto", gpus_per_trial=0.5), nodes) == 2 + 3
-    with pytest.raises(InputError, match=r"no node has room for a trial of 8 CPUs.*--max-concurrent"):
-        trials_at_a_time(LatentSweep(name="x", address="auto", cpus_per_trial=8), nodes)
+    # Nodes may yet join: the first trial waits for one.
+    assert trials_at_a_time(LatentSweep(name="x", address="auto", cpus_per_trial=8), nodes) == 1
 
 
 def test_an_autoscaler_may_be_asked_for_more_than_fits() -> None:

@@ -18,6 +18,7 @@ import torch
 from tests.conftest import Command
 from tests.sweep import sweeps
 from trainables.latent.artifacts import load_artifacts
+from trainables.latent.distill_config import PROTOTYPE_METHODS
 from tune_dd import cli
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.resuming import resumed_config
@@ -35,7 +36,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished sweep of 6 trials: its folder and what it printed."""
     storage = tmp_path_factory.mktemp("first") / "results"
     log = storage.parent / "log"
-    words = ["--name", "first", "--num-trials", "6", "--budgets", "5", *TINY]
+    methods = ["--methods", *PROTOTYPE_METHODS]  # rl_selection has cells of its own for --budgets
+    words = ["--name", "first", "--num-trials", "6", "--budgets", "5", *methods, *TINY]
     return storage / "first", sweeps.finish(sweeps.start(storage, *words, log=log), log)
 
 

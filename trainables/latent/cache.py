@@ -36,7 +36,7 @@ FULLY_HASHED_BYTES = 32 << 20
 """Files up to this size are hashed whole when an entry is opened; larger ones at sampled blocks."""
 _BLOCK_BYTES = 1 << 16
 _SAMPLED_BLOCKS = 64
-_shared: dict[Path, SharedCache] = {}
+_shared: dict[Path, tuple[SharedCache, bool]] = {}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -62,13 +62,16 @@ def content_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def share_entries(cache: Path, shared: SharedCache) -> None:
-    """In this process, from now on: what this cache lacks comes from ``shared``, what it has goes there.
+def share_entries(cache: Path, shared: SharedCache, *, offer: bool) -> None:
+    """In this process, from now on, what a cache lacks comes from a shared place, as does what differs.
+
+    All machines have the same bits then, whoever made them: a key leaves out on what processor that was.
 
     Args:
         cache: the cache folder, absolute.
+        offer: whether what this cache has, and that place has not, goes there.
     """
-    _shared[cache] = shared
+    _shared[cache] = (shared, offer)
 
 
 def open_entry(cache: Path, kind: str, key: str) -> Entry | None:
@@ -102,12 +105,16 @@ def get_or_build(
     Warns:
         UserWarning: the entry was damaged, and is built again.
     """
-    shared = _shared.get(cache)
     entry = open_entry(cache, kind, key)
+    if entry is not None and cache in _shared:
+        shared, offer = _shared[cache]
+        manifest = shared.manifest(kind, key)
+        if manifest is None and offer:
+            shared.publish(kind, key, entry.path)
+        elif manifest is not None and manifest != (entry.path / MANIFEST).read_text():
+            entry = None
     if entry is None:
         entry = _have(cache, kind, key, build, report, what)
-    if shared is not None:
-        shared.publish(kind, key, entry.path)
     return entry
 
 
@@ -116,22 +123,25 @@ def _have(
 ) -> Entry:
     """The entry, by whoever is first: fetched or built."""
     with _disk_errors(cache), _lock(cache, kind, key, report, what):
+        shared, offer = _shared.get(cache, (None, False))
+        manifest = None if shared is None else shared.manifest(kind, key)
+        entry = None
         try:  # another process may have built it since
             entry = _read(cache / kind / key)
-            if entry is not None:
+            if entry is not None and manifest in (None, (entry.path / MANIFEST).read_text()):
                 return entry
         except _Damaged as damage:
             warnings.warn(
                 f"the cache entry {cache / kind / key} is damaged ({damage}) and is built again", stacklevel=3
             )
         _sweep(cache, _temporary_prefix(kind, key))
-        shared = _shared.get(cache)
         if shared is not None:
             with contextlib.suppress(_NotThere):
                 return _put(cache, kind, key, lambda folder: _fetched(shared, kind, key, folder))
-        entry = _put(cache, kind, key, lambda folder: _built(build, folder))
-        if shared is not None:  # there it is missing, or damaged
-            shared.publish(kind, key, entry.path, replacing=True)
+        if entry is None:
+            entry = _put(cache, kind, key, lambda folder: _built(build, folder))
+        if shared is not None and offer:  # there it is missing, or damaged
+            shared.publish(kind, key, entry.path)
         return entry
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 JOIN_TIMEOUT_S = 12.0
@@ -22,13 +23,13 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     """What one node answers; runs on it, in a worker that may know nothing of this project.
 
     Args:
-        request: ``shared``: a file that every node has to see, and beside which it has to write, or ``None``.
-            ``packages``: whose versions are asked for.
+        request: ``packages``: whose versions are asked for. ``shared``: a file that every node has to see,
+            and beside which it has to write. ``paths``: that it has to be able to read.
 
     Returns:
         ``versions`` by package (``None`` where it is missing), with Python's and a digest of the code that
         trials run; ``time`` in seconds of the epoch; ``content`` of the file and ``wrote``, its copy, or
-        ``trouble``, why there is neither.
+        ``trouble``, why there is neither; ``unreadable`` paths; ``free`` bytes by place.
     """
     import hashlib
     import importlib.metadata
@@ -36,6 +37,8 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     import os
     import pathlib
     import platform
+    import shutil
+    import tempfile
     import time
 
     versions: dict[str, str | None] = {"python": platform.python_version()}
@@ -51,7 +54,11 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
             digest.update(file.read_bytes())
         versions["code of trials"] = digest.hexdigest()[:12]
     answer: dict[str, Any] = {"versions": versions, "time": time.time()}
-    if request["shared"] is not None:
+    answer["unreadable"] = [path for path in request.get("paths", ()) if not os.access(path, os.R_OK)]
+    answer["free"] = {
+        place: shutil.disk_usage(place).free for place in (os.path.expanduser("~"), tempfile.gettempdir())
+    }
+    if request.get("shared") is not None:
         try:
             with open(request["shared"]) as stream:
                 answer["content"] = stream.read()
@@ -80,11 +87,12 @@ def main() -> None:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     asked = [ask.options(scheduling_strategy=place).remote(request) for place in places]
+    before = time.time()
     ray.wait(asked, num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
     found = []
     for node, answer in zip(nodes, asked, strict=True):
         try:
-            told = ray.get(answer, timeout=0)
+            told = {**ray.get(answer, timeout=0), "asked": (before, time.time())}
         except Exception as error:  # any: a node that dies, hangs or cannot run a task
             told = {"silent": type(error).__name__}
         found.append(({name: node[name] for name in ("NodeManagerAddress", "Resources")}, told))

@@ -46,77 +46,34 @@ class Node:
         return f"{'the head' if self.head else 'the node'} {self.address}"
 
 
-def cluster_nodes(address: str, storage: Path) -> tuple[Node, ...]:
-    """The nodes of the cluster at an address, once each has been asked what it sees.
+def ask_nodes(address: str, shared: Path, paths: Sequence[str] = ()) -> tuple[Node, ...]:
+    """The nodes of the cluster at an address, each with its answer.
 
     Args:
-        storage: folder that holds all sweeps, which all nodes have to share. It need not exist yet.
+        shared: a file that they are to read, and to write beside.
+        paths: that they are to look for.
 
     Raises:
-        InputError: nothing answers at the address; or a node does not, sees another storage or cannot write
-            to it, or has other versions than this process.
+        InputError: nothing answers at the address.
     """
-    with _shared_file(storage) as shared:
-        nodes = _asked(address, {"shared": str(shared), "packages": PACKAGES})
-        if len(nodes) > 1:
-            for node in nodes:
-                _check_answer(node, address)
-                _check_versions(node)
-            _check_storage(nodes, storage, shared)
-    return nodes
+    return _asked(address, {"shared": str(shared), "packages": PACKAGES, "paths": list(paths)})
 
 
 def code_digest() -> str:
     """Of the code that trials run, as :func:`tune_dd.clusters.look.probe` tells it."""
-    digest = probe({"shared": None, "packages": ()})["versions"]["code of trials"]
+    digest = probe({"packages": ()})["versions"]["code of trials"]
     assert digest is not None  # it runs here
     return str(digest)
 
 
-def _check_answer(node: Node, address: str) -> None:
-    if "silent" in node.answer:
-        raise InputError(
-            f"{node.words} of the cluster at {address} runs no task ({node.answer['silent']})",
-            "every node must answer",
-            "look into /tmp/ray/session_latest/logs there, or take it out of the cluster",
-        )
-
-
-def _check_versions(node: Node) -> None:
-    here = probe({"shared": None, "packages": PACKAGES})["versions"]
-    for package, own in here.items():
-        there = node.answer["versions"].get(package)
-        if there != own:
-            raise InputError(
-                f"{node.words} has {package} {there or 'not at all'}",
-                f"here it is {own or 'not installed'}, and scores depend on it",
-                "install one version of the project and of constraints.txt on all nodes, and start Ray again",
-            )
-
-
-def _check_storage(nodes: Sequence[Node], storage: Path, shared: Path) -> None:
-    for node in nodes:
-        trouble = node.answer.get("trouble")
-        if trouble is None and (
-            node.answer["content"] != shared.read_text() or not Path(node.answer["wrote"]).exists()
-        ):
-            trouble = "another folder lies there"
-        if trouble is not None:
-            raise InputError(
-                f"--storage is {storage}, and {node.words} cannot use it ({trouble})",
-                "trials write their checkpoints there, whatever machine they run on",
-                "give a folder that all machines share, such as one on NFS",
-            )
-
-
 @contextlib.contextmanager
-def _shared_file(storage: Path) -> Iterator[Path]:
+def shared_file(storage: Path) -> Iterator[Path]:
     """A file that tells this storage, or the closest parent that exists, from any other folder."""
     place = storage.absolute()
     while not place.exists():
         place = place.parent
     with tempfile.TemporaryDirectory(prefix=".tune-dd-look-", dir=place) as folder:
-        Path(folder).chmod(0o777)  # nodes may run as other users
+        Path(folder).chmod(0o755)  # as a sweep makes its folders, and not for its owner alone
         shared = Path(folder) / "seen"
         shared.write_text(secrets.token_hex())
         yield shared

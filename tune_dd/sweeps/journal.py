@@ -118,8 +118,9 @@ class Journal:
         self._append("reported", trial_id, iteration=iteration, scores=dict(scores), busy_s=busy_s)
 
     def saved(self, trial_id: str, checkpoint: str) -> None:
-        """A checkpoint that is complete."""
+        """A checkpoint that is complete; on the disk before this returns, as the former one goes then."""
         self._append("saved", trial_id, checkpoint=checkpoint)
+        os.fsync(self._file)
 
     def restored(self, trial_id: str) -> None:
         """A worker is about to go on with the trial from its checkpoint."""

@@ -101,20 +101,15 @@ def trials_at_a_time(config: SweepConfig, available: Resources) -> int:
     wait.
 
     Raises:
-        InputError: if even one does not fit, or fewer than ``--max-concurrent`` do on this machine.
+        InputError: on this machine even one does not fit, or fewer than ``--max-concurrent`` do.
     """
     _check_share(config.gpus_per_trial)
     most = room(config, available.nodes)
     if config.address is not None and config.max_concurrent is not None:
         return config.max_concurrent
-    cpus, gpus = (max(numbers) for numbers in zip(*((n.cpus, n.gpus) for n in available.nodes), strict=True))
-    if config.address is not None and not most:
-        raise InputError(
-            f"--address is {config.address}, where no node has room for a trial of {_needs(config)}",
-            f"the largest has {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}",
-            "wait until its workers have joined, ask for less, or give --max-concurrent N, for which an "
-            "autoscaler starts nodes",
-        )
+    if config.address is not None:
+        return max(most, 1)  # the first one waits for a node that has room
+    cpus, gpus = available.cpus, available.gpus
     if cpus < config.cpus_per_trial:
         raise InputError(
             f"--cpus-per-trial is {config.cpus_per_trial}",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from tune_dd.clusters.nodes import Node, cluster_nodes
+from tune_dd.clusters.nodes import Node
+from tune_dd.clusters.ready import ready_nodes
 from tune_dd.sweeps.settings import SweepConfig
 
 _QUIET: Any = {"log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -71,10 +72,10 @@ def resources(config: SweepConfig) -> Resources:
     """CPUs and GPUs of this machine, or of the nodes of the cluster at ``--address``.
 
     Raises:
-        InputError: as :func:`tune_dd.clusters.nodes.cluster_nodes`.
+        InputError: as :func:`tune_dd.clusters.ready.ready_nodes`.
     """
     if config.address is not None:
-        return Resources(cluster_nodes(config.address, Path(config.storage)))
+        return Resources(ready_nodes(config.address, Path(config.storage)))
     return Resources((Node("here", local_cpus(), _local_gpus() if config.gpus_per_trial else 0, head=True),))
 
 

@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
 from trainables.whole_files import NO_ROOM
+from tune_dd.clusters.ready import ready_nodes
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
@@ -109,7 +110,8 @@ class SweepRecorder(Callback):
         self.first_result_s: float | None = None
         self._ended_here = 0
         self._room_checked = self._nodes_checked = 0.0
-        self._nodes = Nodes()
+        self._nodes = Nodes(self._check_joined)
+        self._told_of_no_room = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a snapshot that nobody reads
@@ -184,19 +186,34 @@ class SweepRecorder(Callback):
                 self.halt = Halt("disk_full")
             if now - self._nodes_checked > NODES_PERIOD_S:
                 self._nodes_checked = now
-                for trial_id, node in self._nodes.losses():
-                    self._journal.node_lost(trial_id, node)
-                    self._display.say(
-                        f"{node} is gone: trial {trial_id} goes on elsewhere, and has not failed"
-                    )
-                if self._config.address is not None and self._config.max_concurrent is None:
-                    self.workers = max(room(self._config, self._nodes.alive or ()), 1)
+                self._look_at_nodes()
                 if not self._nodes.alive:  # Tune would wait for a new one for ever
                     self.halt = self.halt or Halt("ray_died")
             budget = self._config.time_budget_s
             if budget is not None and now - self.started > budget and self.halt is None:
                 self.halt = Halt("time_budget")
         self.show()
+
+    def _look_at_nodes(self) -> None:
+        for trial_id, node in self._nodes.look():
+            if self._journal.records[trial_id].status is None:
+                self._journal.node_lost(trial_id, node)
+                self._display.say(f"{node} is gone: trial {trial_id} goes on, and has not failed")
+        if self._nodes.complaint is not None:
+            raise self._nodes.complaint
+        if self._config.address is None:
+            return
+        fitting = room(self._config, self._nodes.alive or ())
+        if not fitting and not self._told_of_no_room:
+            self._display.say("no node of the cluster has room for a trial: waiting for one that has")
+        self._told_of_no_room = not fitting
+        if self._config.max_concurrent is None:
+            self.workers = max(fitting, 1)
+
+    def _check_joined(self) -> None:
+        """Nodes that join later must be as those that were asked at first."""
+        if self._config.address is not None:
+            ready_nodes(self._config.address, Path(self._config.storage))
 
     def show(self, now: bool = False) -> None:
         """Show how the sweep stands."""

@@ -15,13 +15,17 @@ from trainables.latent.shared_cache import SharedCache
 from tune_dd.clusters.once import Report, once_in_cluster
 from tune_dd.sweeps.latent.settings import LatentSweep
 
+SHOWS_WITHIN_S = 90.0
+"""How long a network file system may take to show on one machine what another has written."""
 CLUSTER_CACHE = ".cache"
 """Folder of a cluster's storage that holds what its machines' caches share; no sweep can have its name."""
 
 
 def shared_cache(config: LatentSweep) -> SharedCache | None:
     """What the caches of a cluster's machines share; ``None`` where the sweep runs on this machine alone."""
-    return None if config.address is None else SharedCache(str(Path(config.storage) / CLUSTER_CACHE))
+    return (
+        None if config.address is None else SharedCache(str(Path(config.storage).absolute() / CLUSTER_CACHE))
+    )
 
 
 def train_in_cluster(
@@ -40,18 +44,19 @@ def train_in_cluster(
     Raises:
         InputError: as :func:`trainables.latent.latents.prepare_latents`.
     """
-    share_entries(cache, shared)
+    share_entries(cache, shared, offer=True)
     key = cached_key(data, encoder, cache, report)
     if shared.has(KIND, key) or open_latents(key, cache) is not None:
         return
-    cpus, gpus = needs(config)
+    cpus, gpus = training_resources(config)
     encoder = dataclasses.replace(encoder, device=trial_device(encoder.device, gpus), encoder_threads=cpus)
     # Without --cache each machine has its user's.
     work = functools.partial(_train, data, encoder, None if config.cache is None else cache, shared)
     once_in_cluster(key, work, cpus, gpus, report)
+    shared.wait_for(KIND, key, SHOWS_WITHIN_S)
 
 
-def needs(config: LatentSweep) -> tuple[int, float]:
+def training_resources(config: LatentSweep) -> tuple[int, float]:
     """CPUs and GPUs that an encoder is trained with: those of a trial, of a GPU the whole."""
     if config.gpus_per_trial:
         return config.cpus_per_trial, max(config.gpus_per_trial, 1.0)
@@ -63,5 +68,5 @@ def _train(
 ) -> None:
     """On a node: into its cache, and from there to where all others find it."""
     cache = cache or default_cache()
-    share_entries(cache, shared)
+    share_entries(cache, shared, offer=True)
     full_probe(prepare_latents(data, encoder, cache, report))
