@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import check_writable, versions, write_json
     from tune_dd.sweeps.finished import open_sweep, resume_command
+    from tune_dd.sweeps.latent.cluster_cache import borrow_entries
     from tune_dd.sweeps.latent.settings import LatentSweep
     from tune_dd.sweeps.plurals import counted
     from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE, UNREAD_FILE
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluate distils images and features again, to read test data that such sweeps do not have",
             f"use {next(iter(commands.values()), 'tune-dd validate')}",
         )
+    borrow_entries(config, config.cache_folder)
     check_writable("RESULTS", folder)
     scoring = _scoring(flags, config)
     plans = _plans(summary, config, flags["top_k"], scoring)

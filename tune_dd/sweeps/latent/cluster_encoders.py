@@ -17,15 +17,6 @@ from tune_dd.sweeps.latent.settings import LatentSweep
 
 SHOWS_WITHIN_S = 90.0
 """How long a network file system may take to show on one machine what another has written."""
-CLUSTER_CACHE = ".cache"
-"""Folder of a cluster's storage that holds what its machines' caches share; no sweep can have its name."""
-
-
-def shared_cache(config: LatentSweep) -> SharedCache | None:
-    """What the caches of a cluster's machines share; ``None`` where the sweep runs on this machine alone."""
-    return (
-        None if config.address is None else SharedCache(str(Path(config.storage).absolute() / CLUSTER_CACHE))
-    )
 
 
 def train_in_cluster(

@@ -33,7 +33,8 @@ from tune_dd.runs.scored_sets import score_controls
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.kind import Kind, Report, Rerun, Scores
 from tune_dd.sweeps.latent.cell import LatentCell
-from tune_dd.sweeps.latent.cluster_encoders import shared_cache, train_in_cluster
+from tune_dd.sweeps.latent.cluster_cache import borrow_entries, shared_cache
+from tune_dd.sweeps.latent.cluster_encoders import train_in_cluster
 from tune_dd.sweeps.latent.preflight import check_data
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.plurals import counted
@@ -83,6 +84,7 @@ class LatentKind(Kind[LatentSweep]):
         super().__init__(config)
         self.cache = cache or config.cache_folder
         self._shared = shared_cache(config)
+        borrow_entries(config, self.cache)
         self._latents: dict[str, LatentData] = {}
         self._scorers: dict[str, ImageScorer | None] = {}
 
