@@ -110,6 +110,11 @@ def test_hosts_that_die_cost_no_trial(launcher: Launcher, tmp_path: Path, comman
         assert ended == {f"{trial:05d}": 1 for trial in range(trials)}
         assert {e["status"] for e in events(storage, name) if e["event"] == "ended"} == {"completed"}
     print(f"ended {time.monotonic() - started:.0f} s after ray up")
+    # Of an encoder trained twice the manifests would differ, by the seconds that it took.
+    caches = [host.home / ".cache" / "tune-dd" for host in launcher.hosts.hosts] + [storage / ".cache"]
+    manifests = [list((cache / "latents").glob("*/manifest.json")) for cache in caches]
+    assert [len(found) for found in manifests] == [1] * 4
+    assert len({found[0].read_text() for found in manifests}) == 1
     done = command("search", *LATENT.split(), "--storage", str(tmp_path / "undisturbed"))
     assert done.returncode == 0, done.stderr
     assert scores(storage) == scores(tmp_path / "undisturbed")
