@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
+from trainables.errors import InputError
 from trainables.latent.cache import default_cache, share_entries
 from trainables.latent.compute import trial_device
 from trainables.latent.config import DataConfig, EncoderConfig
@@ -33,7 +34,7 @@ def train_in_cluster(
         cache: this machine's; it takes part in sharing from then on.
 
     Raises:
-        InputError: as :func:`trainables.latent.latents.prepare_latents`.
+        InputError: as :func:`trainables.latent.latents.prepare_latents`; or it does not show here.
     """
     share_entries(cache, shared, offer=True)
     key = cached_key(data, encoder, cache, report)
@@ -44,7 +45,12 @@ def train_in_cluster(
     # Without --cache each machine has its user's.
     work = functools.partial(_train, data, encoder, None if config.cache is None else cache, shared)
     once_in_cluster(key, work, cpus, gpus, report)
-    shared.wait_for(KIND, key, SHOWS_WITHIN_S)
+    if not shared.wait_for(KIND, key, SHOWS_WITHIN_S):
+        raise InputError(
+            f"an encoder was trained, and does not show in {shared.place}",
+            "this machine must see what the nodes write there",
+            "give a --storage that all machines share; tune-dd check --address auto looks at it",
+        )
 
 
 def training_resources(config: LatentSweep) -> tuple[int, float]:
