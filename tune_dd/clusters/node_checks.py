@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,9 +48,14 @@ def _refuse_silence(address: str, node: Node) -> None:
     )
 
 
+@functools.cache  # all code of trials is read for it
+def _versions_here() -> dict[str, str | None]:
+    found: dict[str, str | None] = probe({"packages": PACKAGES})["versions"]
+    return found
+
+
 def _check_versions(node: Node) -> None:
-    here = probe({"packages": PACKAGES})["versions"]
-    for package, own in here.items():
+    for package, own in _versions_here().items():
         there = node.answer["versions"].get(package)
         if there != own:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import socket
@@ -59,6 +60,7 @@ def ask_nodes(address: str, shared: Path, paths: Sequence[str] = ()) -> tuple[No
     return _asked(address, {"shared": str(shared), "packages": PACKAGES, "paths": list(paths)})
 
 
+@functools.cache
 def code_digest() -> str:
     """Of the code that trials run, as :func:`tune_dd.clusters.look.probe` tells it."""
     digest = probe({"packages": ()})["versions"]["code of trials"]
