@@ -33,7 +33,7 @@ class LatentDistillation(tune.Trainable):
     The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
     absolute path of the folder with encoders and latents (``None``: the user's). The encoder should be in the
     cache already, and so should the other one whose probe the settings may ask for; or, on a cluster, in what
-    its machines share: ``shared_cache``, a folder or URL, or ``None``.
+    its machines share: ``shared_cache``, a folder, or ``None``.
 
     A result holds the run's scores (finite floats), ``cpu_s`` (process CPU seconds of this trial, setting up
     included, over all its workers), ``busy_s`` (seconds the worker spent on it since the last result)
