@@ -105,10 +105,8 @@ def trials_at_a_time(config: SweepConfig, available: Resources) -> int:
     """
     _check_share(config.gpus_per_trial)
     most = room(config, available.nodes)
-    if config.address is not None and config.max_concurrent is not None:
-        return config.max_concurrent
     if config.address is not None:
-        return max(most, 1)  # the first one waits for a node that has room
+        return config.max_concurrent or max(most, 1)  # those that do not fit wait for a node that has room
     cpus, gpus = available.cpus, available.gpus
     if cpus < config.cpus_per_trial:
         raise InputError(
