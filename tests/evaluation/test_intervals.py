@@ -67,17 +67,25 @@ def test_one_run_pairs_with_all_of_the_other_side() -> None:
 
 
 def test_seeds_and_items_add_up_by_hand() -> None:
-    """A is right everywhere with one seed and on the first half with the other, B nowhere.
+    """Of 16 items A is right on 12 with one seed and on 10 of these with the other, B on the last 4.
 
-    Items are won by 1, 1, 1/2, 1/2: their mean has the variance (1/12) / 4 = 1/48 with 3 degrees of freedom.
-    Seeds win 1 and 1/2: (1/8) / 2 = 1/16 with 1. The sum is 1/12, with 1 / (12^2 (1/48^2 / 3 + 1/16^2)) =
-    12/7 degrees of freedom by Welch and Satterthwaite, where Student's 97.5% quantile is 5.0685.
+    Items are won by 1 (10 times), 1/2 (2 times) and -1 (4 times): their sum is 7 and that of their squares
+    14.5, so the mean 7/16 has the variance (14.5 - 49/16) / 15 / 16 = 183/3840 with 15 degrees of freedom.
+    Seeds win 8/16 and 6/16: (1/128) / 2 = 1/256 with 1. The sum is 99/1920, with (99/1920)^2 /
+    ((183/3840)^2 / 15 + (1/256)^2) = 15.95 degrees of freedom by Welch and Satterthwaite, where Student's
+    97.5% quantile is 2.1205.
     """
-    a = np.array([[True] * 4, [True, True, False, False]])
-    found = paired_difference([a], [np.zeros((1, 4), dtype=bool)])
-    assert found.mean == 0.75
-    assert found.high - found.mean == pytest.approx(5.0685 / 12**0.5, rel=1e-3)
+    items = np.arange(16)
+    found = paired_difference([np.stack([items < 12, items < 10])], [items[None] >= 12])
+    assert found.mean == 7 / 16
+    assert found.high - found.mean == pytest.approx(2.1205 * (99 / 1920) ** 0.5, rel=1e-3)
     assert found.mean - found.low == pytest.approx(found.high - found.mean)
+
+
+def test_accuracies_differ_by_no_more_than_one() -> None:
+    a = np.array([[True] * 4, [True, True, False, False]])
+    found = paired_difference([a], [np.zeros((1, 4), dtype=bool)], comparisons=20)
+    assert (found.low, found.mean, found.high) == (-1, 0.75, 1)
 
 
 def test_encoders_are_given() -> None:
@@ -91,7 +99,7 @@ def test_one_run_on_each_of_several_encoders_stands_for_a_seed() -> None:
     a = [np.full((1, 30), encoder < 3) for encoder in range(5)]
     found = paired_difference(a, [np.zeros((1, 30), dtype=bool)] * 5)
     # Student's quantile at 4 degrees of freedom is 2.7764, the variance of 1, 1, 1, 0, 0 is 0.3.
-    assert found.high - found.mean == pytest.approx(2.7764 * (0.3 / 5) ** 0.5, rel=1e-3)
+    assert found.mean - found.low == pytest.approx(2.7764 * (0.3 / 5) ** 0.5, rel=1e-3)
 
 
 def test_seeds_that_differ_widen_the_interval_of_several_encoders() -> None:

@@ -67,7 +67,7 @@ class Difference:
 
     Attributes:
         mean: accuracy of A minus accuracy of B.
-        low, high: the interval.
+        low, high: the interval, in [-1, 1].
     """
 
     mean: float
@@ -120,7 +120,8 @@ def paired_difference(a: Sequence[Hits], b: Sequence[Hits], comparisons: int = 1
         return Difference(mean, mean, mean)
     freedom = variance**2 / sum(part**2 / own for part, own in parts if part)
     half = float(student_t.ppf(1 - OUTSIDE / 2 / comparisons, freedom)) * math.sqrt(variance)
-    return Difference(mean, mean - half, mean + half)
+    # Two seeds and many comparisons ask for more than accuracies can differ by.
+    return Difference(mean, max(-1.0, mean - half), min(1.0, mean + half))
 
 
 def _variance_of_mean(values: NDArray[np.float64]) -> float:

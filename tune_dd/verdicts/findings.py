@@ -108,7 +108,8 @@ def claims(rows: Sequence[Row]) -> dict[str, Any]:
 
     Returns:
         ``sets`` with a claim, ``largest_gap`` between claim and finding on the reward half, in [0, 1] (either
-        may be the larger), ``row`` and ``identity`` of where it is, ``allowed``, and whether it is ``kept``.
+        may be the larger), ``row`` and ``identity`` of where it is, ``allowed``, and if that is ``kept``;
+        None for what is not known where no set has a claim.
     """
     # What a set claims is told once, by the objective that its reward stands for.
     own = [row for row in rows if row.panel.objective == row.panel.asked.objectives[0]]
@@ -121,14 +122,12 @@ def claims(rows: Sequence[Row]) -> dict[str, Any]:
         and (found := done.classifiers[row.panel.objective]) is not None
     ]
     allowed = MOST_CLAIMED / 100
-    if not gaps:
-        return {"sets": 0, "largest_gap": None, "row": None, "identity": None, "allowed": allowed}
-    gap, name, identity = max(gaps)
+    gap, name, identity = max(gaps, default=(None, None, None))
     return {
         "sets": len(gaps),
         "largest_gap": gap,
         "row": name,
         "identity": identity,
         "allowed": allowed,
-        "kept": gap < allowed,
+        "kept": None if gap is None else gap < allowed,
     }
