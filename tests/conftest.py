@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from trainables.buckets import Bucket
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,3 +113,29 @@ def interrupted_at(words: str, *command: str, cwd: Path) -> tuple[int, str, str]
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=120)
     return run.returncode, out, err
+
+
+@pytest.fixture(scope="session")
+def _object_store() -> Iterator[str]:
+    """A server that answers as S3 does."""
+    server = pytest.importorskip("moto.server", reason="moto stands for S3").ThreadedMotoServer(
+        port=0, verbose=False
+    )
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(_object_store: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket of its own for each test, which the commands reach that it runs."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _object_store)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    name = f"bucket-{secrets.token_hex(4)}"
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
+    return Bucket(f"s3://{name}/some/place")

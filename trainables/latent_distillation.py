@@ -21,7 +21,7 @@ from trainables.latent.image_scorer import open_image_scorer
 from trainables.latent.image_scoring import ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.methods import start_run
-from trainables.latent.shared_cache import SharedCache
+from trainables.latent.shared_cache import open_shared
 
 PROGRESS_FILE = "progress.json"
 CACHE, SHARED = "cache", "shared_cache"
@@ -66,7 +66,7 @@ class LatentDistillation(tune.Trainable):
         if wanted != self.opened_with:
             cache = Path(config[CACHE]) if config[CACHE] else default_cache()
             if config.get(SHARED):
-                share_entries(cache, SharedCache(config[SHARED]), offer=False)
+                share_entries(cache, open_shared(config[SHARED]), offer=False)
             self._data: LatentData = prepare_latents(self._settings.data, encoder, cache, _quiet)
             self._images = open_image_scorer(self._settings, self._data, cache, _quiet, encoder.device)
             self.opened_with = wanted

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.buckets import is_uri
 from trainables.errors import InputError
 from tune_dd.flags import FlagParser, Flags, main_guard, parser
+from tune_dd.runs.places import absolute, check_storage
 
 if TYPE_CHECKING:
     from tune_dd.clusters.findings import Finding
@@ -25,7 +27,7 @@ def build_parser() -> FlagParser:
     )
     made.add_word("file", "the launch file, such as cluster.onprem.yaml", optional=True)
     made.add_flag("--address", str, "a cluster that runs, asked from its head", metavar="HOST:PORT")
-    made.add_flag("--storage", str, "folder that holds all sweeps", default="results", metavar="DIR")
+    made.add_flag("--storage", str, "folder or bucket of all sweeps", default="results", metavar="DIR")
     made.add_flag("--paths", str, "data that every node has to be able to read", many=True, metavar="PATH")
     made.add_flag("--cpus-per-trial", int, "CPUs of one trial", default=1, at_least=1)
     made.add_flag("--gpus-per-trial", float, "GPUs of one trial", default=0.0, at_least=0.0)
@@ -53,10 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _findings(flags: Flags) -> Iterator[Finding]:
+    from tune_dd.clusters.findings import looked
     from tune_dd.clusters.launch_file import file_findings, is_local, read_launch_file
     from tune_dd.clusters.machine_checks import machine_findings
 
-    storage = Path(flags["storage"]).expanduser().absolute()
+    storage = absolute(flags["storage"])
     config: Mapping[str, Any] | None = None
     if flags["file"] is not None:
         path = Path(flags["file"])
@@ -66,29 +69,32 @@ def _findings(flags: Flags) -> Iterator[Finding]:
             accepted &= finding.complaint is None
             yield finding
         if accepted and is_local(config) and flags["address"] is None:
-            yield from machine_findings(config, storage)
+            if is_uri(storage):
+                yield from looked(f"{storage} can be written from here", partial(check_storage, storage))
+            yield from machine_findings(config, None if is_uri(storage) else Path(storage))
     if flags["address"] is not None:
         yield from _cluster(flags, storage, config)
 
 
-def _cluster(flags: Flags, storage: Path, config: Mapping[str, Any] | None) -> Iterator[Finding]:
+def _cluster(flags: Flags, storage: str, config: Mapping[str, Any] | None) -> Iterator[Finding]:
     from tune_dd.clusters.findings import Finding, looked
     from tune_dd.clusters.node_checks import node_findings
     from tune_dd.clusters.nodes import ask_nodes, shared_file
-    from tune_dd.runs.folder import check_writable
 
     address = flags["address"]
-    [writable] = looked(f"{storage} can be written here", partial(check_writable, "--storage", storage))
+    [writable] = looked(f"{storage} can be written here", partial(check_storage, storage))
     yield writable
     if writable.complaint is not None:
         return
-    with shared_file(storage) as shared:
+    with shared_file(storage) as look:
         try:
-            nodes = ask_nodes(address, shared, [str(Path(path).absolute()) for path in flags["paths"] or ()])
+            nodes = ask_nodes(
+                address, look.place, [str(Path(path).absolute()) for path in flags["paths"] or ()]
+            )
         except InputError as complaint:
             yield Finding("", complaint)
             return
-        yield from node_findings(nodes, address, storage, shared)
+        yield from node_findings(nodes, address, storage, look)
     if config is not None:
         yield from _joined(nodes, config)
     yield from looked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.latent.pixel_recipe import PIXEL_PASSES
@@ -74,14 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = build_parser().parse(argv)
 
     from trainables.errors import InputError
-    from tune_dd.evaluation.cells import evaluate_cell
-    from tune_dd.evaluation.table import chosen_sentence, evaluation_table
-    from tune_dd.runs.folder import check_writable, versions, write_json
-    from tune_dd.sweeps.finished import open_sweep, resume_command
+    from tune_dd.runs.folder import check_writable
+    from tune_dd.runs.places import publish
+    from tune_dd.sweeps.finished import open_sweep
     from tune_dd.sweeps.latent.cluster_cache import borrow_entries
     from tune_dd.sweeps.latent.settings import LatentSweep
-    from tune_dd.sweeps.plurals import counted
-    from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE, UNREAD_FILE
 
     folder, summary, config = open_sweep(flags["results"], flags["cache"])
     if not isinstance(config, LatentSweep):
@@ -93,6 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     borrow_entries(config, config.cache_folder)
     check_writable("RESULTS", folder)
+    try:
+        _evaluate(flags, folder, summary, config)
+    finally:
+        publish(folder)  # whatever happened, test may have been read
+    return 0
+
+
+def _evaluate(flags: Flags, folder: Path, summary: dict[str, Any], config: LatentSweep) -> None:
+    """Confirm the best trials of each cell, show them, and write what was found."""
+    from trainables.errors import InputError
+    from tune_dd.evaluation.cells import evaluate_cell
+    from tune_dd.evaluation.table import chosen_sentence, evaluation_table
+    from tune_dd.runs.folder import versions, write_json
+    from tune_dd.sweeps.finished import resume_command
+    from tune_dd.sweeps.plurals import counted
+    from tune_dd.sweeps.results import EVALUATION_FILE, SWEEP_SUMMARY_FILE, UNREAD_FILE
+
     scoring = _scoring(flags, config)
     plans = _plans(summary, config, flags["top_k"], scoring)
     ended = sum(trial["status"] != "unfinished" for trial in summary["trials"])
@@ -130,14 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not flags["test"]:  # what test has told stays in its own file
         write_json(folder / UNREAD_FILE, content)
         print(f"\nwritten to {folder / UNREAD_FILE}; test was not read")
-        return 0
+        return
     # The larger file first: where the disk is full, neither changes.
     write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": {**content, "outdated": False}})
     write_json(folder / EVALUATION_FILE, content)
     print(
         f"\nwritten to {folder / EVALUATION_FILE}; each reading of test is a line of test_access.jsonl there"
     )
-    return 0
 
 
 def _scoring(flags: Flags, config: LatentSweep) -> ImageScoring:

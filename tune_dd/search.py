@@ -14,6 +14,8 @@ from trainables.schema import flag_name, value_type
 from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_name
+from tune_dd.runs.places import absolute
+from tune_dd.sweeps.journal import bring_sweep
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.results import (
     KINDS,
@@ -103,9 +105,10 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
         if found is not None:
             settings.setdefault(digest, found)
             given.add(digest)  # a sweep that is warm-started has the former schedule's
-    for name in ("storage", "cache"):
-        if own.get(name):
-            own[name] = _absolute(own[name])
+    if own.get("storage"):
+        own["storage"] = absolute(own["storage"])
+    if own.get("cache"):
+        own["cache"] = _absolute(own["cache"])
     if flags["resume"]:
         said = {**own, **{name: settings[name] for name in given}}
         return resumed_config(flags["storage"], _name_to_resume(flags), said)
@@ -128,6 +131,7 @@ def _inherited(kind: type[SweepConfig], storage: str, old: str) -> tuple[dict[st
     Not its budget, which is this sweep's own, nor the grid, which learns from no trial.
     """
     folder = sweep_path(storage, check_name("--warm-start", old))
+    bring_sweep(folder)
     content = read_sweep(folder, "--warm-start")
     check_kind(kind, folder / SWEEP_FILE, content, "--warm-start")
     recorded = recorded_config(folder / SWEEP_FILE, content)

@@ -9,7 +9,7 @@ import pytest
 
 from trainables.latent import cache as cache_module
 from trainables.latent.cache import get_or_build, share_entries
-from trainables.latent.shared_cache import SharedCache
+from trainables.latent.shared_cache import open_shared
 from tune_dd.sweeps.latent.kind import LatentKind
 from tune_dd.sweeps.latent.settings import LatentSweep
 
@@ -27,7 +27,7 @@ def test_a_sweep_of_a_cluster_brings_its_encoders_along(
         raise AssertionError("it is trained again")
 
     node, storage = tmp_path / "node", tmp_path / "results"
-    share_entries(node, SharedCache(str(storage / ".cache")), offer=True)
+    share_entries(node, open_shared(str(storage / ".cache")), offer=True)
     get_or_build(node, "latents", "0" * 32, train, print, "an encoder")
 
     config = LatentSweep(name="x", storage=str(storage), address="auto", cache=str(tmp_path / "laptop"))

@@ -20,6 +20,7 @@ from trainables.environment.distilled_set import load_distilled_set
 from trainables.environment.tasks import open_task
 from trainables.errors import InputError
 from tune_dd import cli, search
+from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.environment.controls import random_returns
 from tune_dd.sweeps.environment.settings import EnvironmentCell, EnvironmentSweep
 from tune_dd.sweeps.environment.task_facts import task_facts
@@ -191,13 +192,14 @@ def test_plain_search_resumes_any_kind(
 def test_a_damaged_checkpoint_is_not_gone_on_from(first: tuple[Path, str], copied: Path) -> None:
     kind = EnvironmentSweep(name="x").open()
     [whole, *_] = (path.parent for path in copied.glob("tune/*/*/*/distilled_set.pt"))
-    assert opens(kind, whole)
+    checkpoints = Checkpoints(copied)
+    assert opens(kind, checkpoints, str(whole.relative_to(copied)))
     for name in ("distilled_set.pt", "ppmo_state.pt", "progress.json"):
         damaged = copied / name
         shutil.copytree(whole, damaged)
         (damaged / name).write_bytes(b"garbage")
         with pytest.warns(UserWarning, match="its trial starts again"):
-            assert not opens(kind, damaged)
+            assert not opens(kind, checkpoints, name)
 
 
 def test_a_set_that_nobody_can_open_is_left_out(copied: Path) -> None:

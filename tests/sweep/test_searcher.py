@@ -18,6 +18,7 @@ from trainables.latent_distillation import PROGRESS_FILE, LatentDistillation
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.mirror import Unmirrored
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.recorder import MAX_FAILURES, SweepRecorder
 from tune_dd.sweeps.searcher import JournaledSearch
@@ -39,13 +40,14 @@ class Sweep:
             proposals.recall(trial_id, record.cell, record)
         kind = config.open()
         kind.facts = {cell.source: {"key": "k"} for cell in config.cells}
-        self.search = JournaledSearch(kind, proposals, self.journal, most_live=lambda: 2)
+        mirror = Unmirrored(folder)
+        self.search = JournaledSearch(kind, proposals, self.journal, mirror.checkpoints, most_live=lambda: 2)
         self.search.add_configurations(
             [Experiment("s", LatentDistillation, storage_path=str(folder / "tune"))]
         )
         self.said = io.StringIO()
         display = LiveDisplay(self.said)
-        self.recorder = SweepRecorder(kind, folder, self.journal, proposals, display, 2)
+        self.recorder = SweepRecorder(kind, folder, self.journal, proposals, display, 2, mirror)
 
     def next(self) -> Trial:
         trial = self.search.next_trial()
@@ -110,7 +112,7 @@ def test_failed_trial_comes_again_first_from_its_checkpoint(opened: Any, tmp_pat
     again = sweep.next()
     assert again.trial_id == "00000-2"
     assert again.config == first.config
-    assert again.restore_path == place
+    assert again.checkpoint is not None and again.checkpoint.path == place
     assert sweep.journal.records["00000"].failures == 1
     assert sweep.journal.records["00000"].status is None
     assert "trial 00000 goes on from its last checkpoint after: it broke" in sweep.said.getvalue()
@@ -120,7 +122,7 @@ def test_failed_trial_comes_again_first_from_its_checkpoint(opened: Any, tmp_pat
     sweep.fail(again)
     with pytest.warns(UserWarning, match="starts again"):
         third = sweep.next()
-    assert (third.trial_id, third.restore_path) == ("00000-3", None)
+    assert (third.trial_id, third.checkpoint) == ("00000-3", None)
 
 
 def test_trial_that_keeps_failing_is_given_up(opened: Any, tmp_path: Path) -> None:
@@ -155,7 +157,8 @@ def test_trial_without_a_checkpoint_file_starts_again(opened: Any, tmp_path: Pat
     sweep = opened(num_trials=1)
     trial = sweep.next()
     place = Path(checkpoint(sweep, trial, tmp_path / "tune" / "checkpoint"))
-    assert opened(num_trials=1).next().restore_path == str(place)
+    found = opened(num_trials=1).next().checkpoint
+    assert found is not None and found.path == str(place)
     (place / PROGRESS_FILE).unlink()
     with pytest.warns(UserWarning, match="starts again"):
-        assert opened(num_trials=1).next().restore_path is None
+        assert opened(num_trials=1).next().checkpoint is None

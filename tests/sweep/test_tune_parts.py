@@ -14,6 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.trainable import trainable as ray_trainable
 
 from trainables.latent_distillation import CACHE, LatentDistillation
+from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -179,11 +180,12 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(settings: dict[str, Any], tmp_
     whole.mkdir()
     trial.save_checkpoint(str(whole))
     kind = LatentSweep(name="x").open()
-    assert opens(kind, whole)
-    assert not opens(kind, tmp_path / "gone")
+    checkpoints = Checkpoints(tmp_path)
+    assert opens(kind, checkpoints, "whole")
+    assert not opens(kind, checkpoints, "gone")
     for name in ("distillation_artifacts.pt", "progress.json"):
         damaged = tmp_path / name
         shutil.copytree(whole, damaged)
         (damaged / name).write_bytes(b"garbage")
         with pytest.warns(UserWarning, match="its trial starts again"):
-            assert not opens(kind, damaged)
+            assert not opens(kind, checkpoints, name)

@@ -23,13 +23,13 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     """What one node answers; runs on it, in a worker that may know nothing of this project.
 
     Args:
-        request: ``packages``: whose versions are asked for. ``shared``: a file that every node has to see,
-            and beside which it has to write. ``paths``: that it has to be able to read.
+        request: ``packages``: whose versions are asked for. ``shared``: file, or URI of an object, that every
+            node has to see, and beside which it has to write. ``paths``: that it has to be able to read.
 
     Returns:
         ``versions`` by package (``None`` where it is missing), with Python's and a digest of the code that
-        trials run; ``time`` in seconds of the epoch; ``content`` of the file and ``wrote``, its copy, or
-        ``trouble``, why there is neither; ``unreadable`` paths; ``free`` bytes by place.
+        trials run; ``time`` in seconds of the epoch; ``content`` of the file and ``wrote``, the name of its
+        copy, or ``trouble``, why there is neither; ``unreadable`` paths; ``free`` bytes by place.
     """
     import hashlib
     import importlib.metadata
@@ -60,16 +60,34 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     }
     if request.get("shared") is not None:
         try:
-            with open(request["shared"]) as stream:
-                answer["content"] = stream.read()
-            answer["wrote"] = f"{request['shared']}.{platform.node()}.{os.getpid()}"
-            with open(answer["wrote"], "w") as stream:
-                stream.write(answer["content"])
-                stream.flush()
-                os.fsync(stream.fileno())
+            answer |= _see(request["shared"])
         except OSError as error:
             answer["trouble"] = error.strerror or str(error)
     return answer
+
+
+def _see(place: str) -> dict[str, str]:
+    """Read what lies at a path or URI, and write the same beside it."""
+    import os
+    import platform
+
+    copy = f"{place}.{platform.node()}.{os.getpid()}"
+    if "://" in place:
+        import pyarrow.fs
+
+        files, shared = pyarrow.fs.FileSystem.from_uri(place)
+        with files.open_input_stream(shared) as stream:
+            content = stream.read().decode()
+        with files.open_output_stream(shared + copy.removeprefix(place)) as stream:
+            stream.write(content.encode())
+    else:
+        with open(place) as stream:
+            content = stream.read()
+        with open(copy, "w") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    return {"content": content, "wrote": os.path.basename(copy)}
 
 
 def main() -> None:

@@ -64,11 +64,11 @@ class _Reach:
         )
 
 
-def machine_findings(config: Mapping[str, Any], storage: Path) -> Iterator[Finding]:
+def machine_findings(config: Mapping[str, Any], storage: Path | None) -> Iterator[Finding]:
     """What each machine of a file that Ray accepts has, and whether all see one storage.
 
     Args:
-        storage: made on the head, where it is missing; nothing is left in it.
+        storage: made on the head, where it is missing; nothing is left in it. ``None`` if it is no folder.
     """
     head, workers = addresses(config)
     auth = config.get("auth") or {}
@@ -80,10 +80,10 @@ def machine_findings(config: Mapping[str, Any], storage: Path) -> Iterator[Findi
         yield from found
         if found[0].complaint is None:
             reached.append(machine)
+    if storage is None or head not in reached:
+        return
     mark, secret = storage / f".tune-dd-look-{secrets.token_hex(4)}", secrets.token_hex()
     words = {"storage": quote(str(storage)), "mark": quote(str(mark)), "secret": secret}
-    if head not in reached:
-        return
     try:
         for machine in reached:
             script = (_MARK if machine == head else _SEE).format(**words)

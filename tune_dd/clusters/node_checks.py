@@ -5,28 +5,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from trainables.errors import InputError
 from tune_dd.clusters.findings import Finding, looked
 from tune_dd.clusters.look import probe
-from tune_dd.clusters.nodes import Node
+from tune_dd.clusters.nodes import Look, Node
 from tune_dd.runs.folder import PACKAGES
 
 MOST_SKEW_S = 10.0
 LEAST_FREE_BYTES = 500 << 20
 
 
-def node_findings(nodes: Sequence[Node], address: str, storage: Path, shared: Path) -> Iterator[Finding]:
+def node_findings(nodes: Sequence[Node], address: str, storage: str, look: Look) -> Iterator[Finding]:
     """Every check of every node, the same check of all nodes one after another.
 
     Args:
         nodes: that were asked; one alone has nothing to agree with.
-        shared: the file that they were to read and to write beside.
+        look: what they were to see of the storage.
     """
     checks: tuple[tuple[str, Callable[[Node], None]], ...] = (
         ("has the versions and the code that are here", _check_versions),
-        ("can use the storage", partial(_check_storage, storage, shared)),
+        ("can use the storage", partial(_check_storage, storage, look)),
         ("sees the paths that are asked for", _check_paths),
         ("has room on its disks", _check_room),
         ("has the time that it is here", _check_clock),
@@ -65,17 +64,15 @@ def _check_versions(node: Node) -> None:
             )
 
 
-def _check_storage(storage: Path, shared: Path, node: Node) -> None:
+def _check_storage(storage: str, look: Look, node: Node) -> None:
     trouble = node.answer.get("trouble")
-    if trouble is None and (
-        node.answer["content"] != shared.read_text() or not Path(node.answer["wrote"]).exists()
-    ):
+    if trouble is None and (node.answer["content"] != look.content or not look.shows(node.answer["wrote"])):
         trouble = "another folder lies there"
     if trouble is not None:
         raise InputError(
             f"--storage is {storage}, and {node.words} cannot use it ({trouble})",
             "trials write their checkpoints there, whatever machine they run on",
-            "give a folder that all machines share, such as one on NFS, and may write to",
+            "give a folder that all machines share, such as one on NFS, or a bucket, and may write to",
         )
 
 

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainables.buckets import Bucket, is_uri
 from trainables.errors import InputError
 from tune_dd.clusters.look import DEAF, probe
 from tune_dd.runs.folder import PACKAGES
@@ -22,6 +23,7 @@ from tune_dd.runs.folder import PACKAGES
 CONNECT_TIMEOUT_S = 3.0
 LOOK_TIMEOUT_S = 60.0
 HEAD = "node:__internal_head__"
+_LOOK, _SEEN = ".tune-dd-look-", "seen"
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,32 @@ class Node:
         return f"{'the head' if self.head else 'the node'} {self.address}"
 
 
-def ask_nodes(address: str, shared: Path, paths: Sequence[str] = ()) -> tuple[Node, ...]:
+@dataclass(frozen=True)
+class Look:
+    """What nodes are asked to see of a storage.
+
+    Attributes:
+        place: a file's path, or the URI of an object.
+        content: that it has.
+        shows: whether what a node says that it wrote beside it, by its name, is there.
+    """
+
+    place: str
+    content: str
+    shows: Callable[[str], bool]
+
+
+def ask_nodes(address: str, shared: str, paths: Sequence[str] = ()) -> tuple[Node, ...]:
     """The nodes of the cluster at an address, each with its answer.
 
     Args:
-        shared: a file that they are to read, and to write beside.
+        shared: a file, or the URI of an object, that they are to read, and to write beside.
         paths: that they are to look for.
 
     Raises:
         InputError: nothing answers at the address.
     """
-    return _asked(address, {"shared": str(shared), "packages": PACKAGES, "paths": list(paths)})
+    return _asked(address, {"shared": shared, "packages": PACKAGES, "paths": list(paths)})
 
 
 @functools.cache
@@ -69,14 +86,33 @@ def code_digest() -> str:
 
 
 @contextlib.contextmanager
-def shared_file(storage: Path) -> Iterator[Path]:
-    """A file that tells this storage, or the closest parent that exists, from any other folder."""
+def shared_file(storage: str) -> Iterator[Look]:
+    """What tells this storage, or the closest parent that exists, from any other place.
+
+    Raises:
+        InputError: it is a bucket that cannot be written.
+    """
+    if is_uri(storage):
+        place = Bucket(storage) / f"{_LOOK}{secrets.token_hex(4)}"
+        content = secrets.token_hex()
+        place.write(_SEEN, content.encode())
+        try:
+            yield Look(f"{place.uri}/{_SEEN}", content, lambda wrote: wrote in place.children())
+        finally:
+            place.clear()
+        return
+    with _shared_file(Path(storage)) as shared:
+        yield Look(str(shared), shared.read_text(), lambda wrote: shared.with_name(wrote).exists())
+
+
+@contextlib.contextmanager
+def _shared_file(storage: Path) -> Iterator[Path]:
     place = storage.absolute()
     while not place.exists():
         place = place.parent
-    with tempfile.TemporaryDirectory(prefix=".tune-dd-look-", dir=place) as folder:
+    with tempfile.TemporaryDirectory(prefix=_LOOK, dir=place) as folder:
         Path(folder).chmod(0o755)  # as a sweep makes its folders, and not for its owner alone
-        shared = Path(folder) / "seen"
+        shared = Path(folder) / _SEEN
         shared.write_text(secrets.token_hex())
         yield shared
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tune_dd.clusters.node_checks import node_findings
 from tune_dd.clusters.nodes import Node, ask_nodes, shared_file
 
 
-def ready_nodes(address: str, storage: Path) -> tuple[Node, ...]:
+def ready_nodes(address: str, storage: str) -> tuple[Node, ...]:
     """The nodes of a cluster whose answers let a sweep begin.
 
     Args:
-        storage: folder that holds all sweeps, which all nodes have to share. It need not exist yet.
+        storage: folder or bucket of all sweeps, which all nodes have to share. It need not exist yet.
 
     Raises:
         InputError: nothing answers at the address; or something is to be mended, the first thing found.
     """
-    with shared_file(storage) as shared:
-        nodes = ask_nodes(address, shared)
-        for finding in node_findings(nodes, address, storage, shared):
+    with shared_file(storage) as look:
+        nodes = ask_nodes(address, look.place)
+        for finding in node_findings(nodes, address, storage, look):
             if finding.complaint is not None:
                 raise finding.complaint
     return nodes

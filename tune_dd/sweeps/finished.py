@@ -10,6 +10,8 @@ from typing import Any
 
 from trainables.errors import InputError, nearest_name
 from tune_dd.runs.folder import check_shape, read_json
+from tune_dd.runs.places import folder_of, place_of
+from tune_dd.sweeps.journal import bring_sweep
 from tune_dd.sweeps.results import (
     SWEEP_FILE,
     SWEEP_SUMMARY_FILE,
@@ -43,14 +45,15 @@ def read_summary(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, it is damaged, or it is of another version.
     """
+    bring_sweep(folder)
     if not folder.is_dir():
         sweeps = [path.parent.name for path in folder.parent.glob(f"*/{SWEEP_FILE}")]
         siblings = sweeps or [path.name for path in folder.parent.glob("*/")]
         remedy = nearest_name(folder.name, siblings) if siblings else "run tune-dd search first"
-        raise InputError(f"{folder} does not exist", "it must be the folder of a sweep", remedy)
+        raise InputError(f"{place_of(folder)} does not exist", "it must be the folder of a sweep", remedy)
     if not (folder / SWEEP_SUMMARY_FILE).exists():
         raise InputError(
-            f"{folder} holds no {SWEEP_SUMMARY_FILE}",
+            f"{place_of(folder)} holds no {SWEEP_SUMMARY_FILE}",
             "a sweep's folder has one once the sweep has ended",
             resume_command(folder) if (folder / SWEEP_FILE).exists() else _name_a_sweep(folder),
         )
@@ -69,14 +72,14 @@ def _name_a_sweep(folder: Path) -> str:
 
 def resume_command(folder: Path) -> str:
     """What goes on with the sweep in ``folder``, and writes its summary again."""
-    return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(str(folder.parent))}"
+    return f"tune-dd search --resume --name {quote(folder.name)} --storage {quote(place_of(folder.parent))}"
 
 
 def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], SweepConfig]:
     """What a verb after a search starts with.
 
     Args:
-        results: the sweep's folder, as the user gave it.
+        results: the sweep's folder, or its URI in a bucket, as the user gave it.
         cache: the value of ``--cache``; ``None`` for the folder that the sweep used.
 
     Returns:
@@ -85,7 +88,7 @@ def open_sweep(results: str, cache: str | None) -> tuple[Path, dict[str, Any], S
     Raises:
         InputError: as :func:`read_summary`; or a cache is given, and such sweeps have none.
     """
-    folder = Path(results).expanduser().absolute()
+    folder = folder_of(results)
     summary = read_summary(folder)
     path = folder / SWEEP_SUMMARY_FILE
     config = recorded_config(path, summary)

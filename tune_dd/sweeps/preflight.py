@@ -11,6 +11,7 @@ from typing import Any
 from trainables.errors import InputError
 from tune_dd.clusters.nodes import Node
 from tune_dd.runs.folder import check_writable
+from tune_dd.runs.places import bucket_of, check_storage, place_of
 from tune_dd.sweeps.kind import Kind, Report
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.ray_session import Resources, resources
@@ -65,9 +66,11 @@ def check_place(config: SweepConfig, resume: bool) -> Path:
         InputError: if it is not, cannot be written, or its disk is nearly full.
     """
     folder = sweep_path(config.storage, config.name)
-    if folder.exists() and not resume:
+    bucket = bucket_of(folder)
+    check_storage(config.storage)
+    if not resume and (folder.exists() or (bucket is not None and bucket.read(SWEEP_FILE) is not None)):
         raise InputError(
-            f"--name is {config.name}, and {folder} exists already",
+            f"--name is {config.name}, and {place_of(folder)} exists already",
             "a sweep never mixes with another",
             f"choose another name, go on with --resume --name {config.name}, "
             f"or let a new sweep know its trials with --warm-start {config.name}",

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
@@ -75,7 +74,7 @@ def resources(config: SweepConfig) -> Resources:
         InputError: as :func:`tune_dd.clusters.ready.ready_nodes`.
     """
     if config.address is not None:
-        return Resources(ready_nodes(config.address, Path(config.storage)))
+        return Resources(ready_nodes(config.address, config.storage))
     return Resources((Node("here", local_cpus(), _local_gpus() if config.gpus_per_trial else 0, head=True),))
 
 

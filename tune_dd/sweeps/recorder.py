@@ -19,6 +19,7 @@ from tune_dd.clusters.ready import ready_nodes
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
+from tune_dd.sweeps.mirror import Mirror, Unmirrored
 from tune_dd.sweeps.nodes_lost import Nodes
 from tune_dd.sweeps.preflight import room
 from tune_dd.sweeps.proposals import Proposals
@@ -91,6 +92,7 @@ class SweepRecorder(Callback):
     Args:
         kind: what is swept; has been prepared.
         workers: trials that run at a time; in a cluster as many as its nodes hold, those that join later too.
+        mirror: of the sweep's files.
     """
 
     def __init__(
@@ -101,9 +103,11 @@ class SweepRecorder(Callback):
         proposals: Proposals,
         display: LiveDisplay,
         workers: int,
+        mirror: Mirror | Unmirrored,
     ) -> None:
         self._kind, self._folder, self._journal, self._proposals = kind, folder, journal, proposals
         self._config, self._display, self.workers = kind.config, display, workers
+        self._mirror = mirror
         self._tensorboard = TensorboardLog(folder / "tensorboard")
         self.halt: Halt | None = None
         self.started = time.monotonic()
@@ -136,7 +140,11 @@ class SweepRecorder(Callback):
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
     ) -> None:
-        self._journal.saved(own_id(trial.trial_id), str(Path(checkpoint.path).relative_to(self._folder)))
+        trial_id = own_id(trial.trial_id)
+        former = self._journal.records[trial_id].checkpoint
+        self._journal.saved(trial_id, self._mirror.checkpoints.name_of(checkpoint))
+        if former is not None:
+            self._mirror.checkpoints.replaced(former)
 
     @_guarded
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -166,7 +174,7 @@ class SweepRecorder(Callback):
         record = self._journal.records[trial_id]
         if record.status is not None:
             return
-        write_run(self._kind, self._folder, record, status)
+        write_run(self._kind, self._folder, record, status, self._mirror.checkpoints)
         self._journal.ended(trial_id, status, reason)
         self._proposals.finish(trial_id, record)
         self._tensorboard.close(trial_id)
@@ -179,6 +187,8 @@ class SweepRecorder(Callback):
 
     @_guarded
     def _look_around(self) -> None:
+        if self._mirror.complaint is not None:
+            raise self._mirror.complaint
         now = time.monotonic()
         if now - self._room_checked > ROOM_PERIOD_S:
             self._room_checked = now
@@ -213,7 +223,7 @@ class SweepRecorder(Callback):
     def _check_joined(self) -> None:
         """Nodes that join later must be as those that were asked at first."""
         if self._config.address is not None:
-            ready_nodes(self._config.address, Path(self._config.storage))
+            ready_nodes(self._config.address, self._config.storage)
 
     def show(self, now: bool = False) -> None:
         """Show how the sweep stands."""

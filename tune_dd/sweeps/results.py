@@ -17,6 +17,7 @@ from tune_dd.runs.folder import (
     run_path,
     write_json,
 )
+from tune_dd.runs.places import folder_of, place_of
 from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
 from tune_dd.sweeps.journal import TrialRecord
@@ -24,7 +25,8 @@ from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.pareto import pareto_entry
 from tune_dd.sweeps.settings import Cell, SweepConfig
 
-if TYPE_CHECKING:  # imports Ray
+if TYPE_CHECKING:  # these import Ray
+    from tune_dd.sweeps.checkpoints import Checkpoints
     from tune_dd.sweeps.kind import Kind
 
 SWEEP_FILE = "sweep.json"
@@ -43,8 +45,12 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 
 def sweep_path(storage: str, name: str) -> Path:
-    """The folder of a sweep, absolute."""
-    return Path(storage).expanduser().absolute() / name
+    """The folder of a sweep on this machine, absolute.
+
+    Raises:
+        InputError: the storage is the URI of no bucket.
+    """
+    return folder_of(storage) / name
 
 
 def sweep_around(place: Path) -> Path | None:
@@ -87,7 +93,7 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
     if not path.exists():
         around = sweep_around(folder)
         raise InputError(
-            f"{flag} names {folder}, where no sweep is",
+            f"{flag} names {place_of(folder)}, where no sweep is",
             f"a sweep's folder holds {SWEEP_FILE}",
             "check --name and --storage"
             + (f"; the sweep {around.name} lies in --storage {around.parent}" if around else ""),
@@ -186,7 +192,9 @@ def run_folder(kind: Kind[Any], folder: Path, record: TrialRecord) -> Path:
     return run_path(folder.parent, folder.name, *kind.run_place(record))
 
 
-def write_run(kind: Kind[Any], folder: Path, record: TrialRecord, status: str) -> None:
+def write_run(
+    kind: Kind[Any], folder: Path, record: TrialRecord, status: str, checkpoints: Checkpoints
+) -> None:
     """Make a finished trial's folder from its last checkpoint, whole or not at all.
 
     A folder that a killed sweep wrote for the same trial is replaced: the trial was not on record as ended.
@@ -194,7 +202,6 @@ def write_run(kind: Kind[Any], folder: Path, record: TrialRecord, status: str) -
     path = run_folder(kind, folder, record)
     if path.exists():
         shutil.rmtree(path)
-    checkpoint = None if record.checkpoint is None else folder / record.checkpoint
     more = {
         "sweep": folder.name,
         "trial_id": record.trial_id,
@@ -202,7 +209,7 @@ def write_run(kind: Kind[Any], folder: Path, record: TrialRecord, status: str) -
         "params": record.params,
         "iterations": max(record.reports, default=0),
     }
-    with new_run_folder(path) as fresh:
+    with checkpoints.opened(record.checkpoint) as checkpoint, new_run_folder(path) as fresh:
         kind.fill_run(fresh, record, checkpoint, more)
 
 

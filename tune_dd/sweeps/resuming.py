@@ -9,7 +9,8 @@ from typing import Any
 
 from trainables.errors import InputError
 from trainables.schema import flag_name
-from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord
+from tune_dd.runs.places import place_of
+from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord, bring_sweep
 from tune_dd.sweeps.results import (
     SWEEP_FILE,
     read_sweep,
@@ -32,9 +33,10 @@ def resumed_config(storage: str, name: str, given: Mapping[str, Any]) -> SweepCo
         InputError: there is no such sweep, or ``given`` disagrees.
     """
     folder = sweep_path(storage, name)
+    bring_sweep(folder)
     recorded = recorded_config(folder / SWEEP_FILE, read_sweep(folder, "--resume"))
     fields = {declared.name for declared in dataclasses.fields(recorded)}
-    changes: dict[str, Any] = {"storage": str(folder.parent), "name": name}
+    changes: dict[str, Any] = {"storage": place_of(folder.parent), "name": name}
     for field, value in given.items():
         if field in ("name", "storage"):
             continue

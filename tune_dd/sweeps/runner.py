@@ -14,10 +14,12 @@ from typing import Any
 
 from trainables.errors import InputError
 from tune_dd.runs.folder import read_json, write_json
+from tune_dd.runs.places import place_of
 from tune_dd.sweeps.front_picture import FRONTS_FILE, draw_fronts
-from tune_dd.sweeps.journal import Journal
+from tune_dd.sweeps.journal import Journal, bring_sweep
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
+from tune_dd.sweeps.mirror import Mirror, Unmirrored, mirrored
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.preflight import Plan, check_place, check_sweep
 from tune_dd.sweeps.proposals import Proposals
@@ -77,9 +79,18 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
     display = display or LiveDisplay()
     kind = config.open()
     plan = check_sweep(kind, resume, display.say)
-    folder = plan.folder
+    with mirrored(plan.folder, display.say) as mirror:
+        return _run_mirrored(kind, plan, resume, display, mirror)
+
+
+def _run_mirrored(
+    kind: Kind[Any], plan: Plan, resume: bool, display: LiveDisplay, mirror: Mirror | Unmirrored
+) -> SweepOutcome:
+    config, folder = kind.config, plan.folder
     new_storage = not folder.parent.exists()
-    if not resume:
+    if resume:
+        bring_sweep(folder)  # another machine may have run it until a moment ago
+    else:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:  # another process took the name meanwhile
@@ -89,9 +100,11 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
     try:
         if resume:
             check_same_trials(folder, config, journal.records)
-        return _Sweep(kind, plan, journal, display, resume).run()
+        mirror.start()
+        return _Sweep(kind, plan, journal, display, resume, mirror).run()
     except InputError:
         if not resume and not journal.records:  # found out on the way: the name stays free
+            mirror.discard()
             shutil.rmtree(folder)
             if new_storage and not any(folder.parent.iterdir()):
                 folder.parent.rmdir()
@@ -102,9 +115,15 @@ def run_sweep(config: SweepConfig, resume: bool = False, display: LiveDisplay | 
 
 class _Sweep:
     def __init__(
-        self, kind: Kind[Any], plan: Plan, journal: Journal, display: LiveDisplay, resume: bool
+        self,
+        kind: Kind[Any],
+        plan: Plan,
+        journal: Journal,
+        display: LiveDisplay,
+        resume: bool,
+        mirror: Mirror | Unmirrored,
     ) -> None:
-        self.kind, self.plan, self.journal = kind, plan, journal
+        self.kind, self.plan, self.journal, self.mirror = kind, plan, journal, mirror
         self.config: SweepConfig = kind.config
         self.display, self.resume = display, resume
         self.proposals = Proposals(self.config)
@@ -134,7 +153,7 @@ class _Sweep:
         trials, cells = counted(self.proposals.total, "trial"), counted(len(self.config.cells), "cell")
         self.display.say(
             f"sweep {self.plan.folder.name}: {trials} in {cells}, {self.plan.workers} at a time, "
-            f"in {self.plan.folder}"
+            f"in {place_of(self.plan.folder)}"
         )
         if self.resume:
             ended, going_on = self._ended(), self._going_on()
@@ -163,7 +182,7 @@ class _Sweep:
         return sum(
             record.status is None
             and record.checkpoint is not None
-            and (self.plan.folder / record.checkpoint).exists()
+            and self.mirror.checkpoints.exists(record.checkpoint)
             for record in self.journal.records.values()
         )
 
@@ -194,7 +213,7 @@ class _Sweep:
         except KeyboardInterrupt:
             self.display.say(
                 f"no trial had started; go on with {self.config.COMMAND} --resume --name {folder.name}"
-                f" --storage {quote(str(folder.parent))}"
+                f" --storage {quote(place_of(folder.parent))}"
             )
             raise
         facts = self.kind.facts
@@ -212,7 +231,13 @@ class _Sweep:
             return "finished"
         self.display.say("starting Ray")
         recorder = SweepRecorder(
-            self.kind, self.plan.folder, self.journal, self.proposals, self.display, self.plan.workers
+            self.kind,
+            self.plan.folder,
+            self.journal,
+            self.proposals,
+            self.display,
+            self.plan.workers,
+            self.mirror,
         )
         try:
             with self._clocked("trials"):
@@ -221,6 +246,7 @@ class _Sweep:
                     self.journal,
                     self.proposals,
                     recorder,
+                    self.mirror.checkpoints,
                     self.plan.workers,
                     self.plan.available,
                 )

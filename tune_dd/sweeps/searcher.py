@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ray.train._internal.session import _TrainingResult as TrainingResult
 from ray.tune import CheckpointConfig
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Experiment, Trial
@@ -16,6 +16,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
 from trainables.errors import InputError
+from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import Journal, TrialRecord
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
@@ -42,6 +43,7 @@ class JournaledSearch(SearchAlgorithm):
         kind: what is swept.
         proposals: knows the journal's trials already.
         journal: holds the records.
+        checkpoints: that trials go on from.
         most_live: how many trials may be live at a time, those that wait included; asked whenever it matters.
     """
 
@@ -50,9 +52,11 @@ class JournaledSearch(SearchAlgorithm):
         kind: Kind[Any],
         proposals: Proposals,
         journal: Journal,
+        checkpoints: Checkpoints,
         most_live: Callable[[], int],
     ) -> None:
         self._kind, self._proposals, self._journal = kind, proposals, journal
+        self._checkpoints = checkpoints
         self._most_live = most_live
         self._metric = kind.config.metric
         self._left = deque(record for record in journal.records.values() if record.status is None)
@@ -90,24 +94,26 @@ class JournaledSearch(SearchAlgorithm):
         self._live.add(record.trial_id)
         self._handed_out[record.trial_id] += 1
         config = self._kind.config
-        checkpoint = self._journal.path.parent / record.checkpoint if record.checkpoint else None
-        if checkpoint is not None and not opens(self._kind, checkpoint):
-            checkpoint = None
-        if checkpoint is not None:
-            self._journal.restored(record.trial_id)
         cpus, gpus = config.cpus_per_trial, config.gpus_per_trial
-        return Trial(
+        trial = Trial(
             self._experiment.run_identifier,
             config={**record.settings, **self._kind.trial_config},
             trial_id=tune_id(record.trial_id, self._handed_out[record.trial_id]),
             storage=self._experiment.storage,
             placement_group_factory=PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}]),
-            # One checkpoint is kept: the next is complete before this one goes. Stated on the trial, because
-            # stated for the experiment it makes Tune write its own snapshot at every checkpoint.
-            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1, checkpoint_at_end=True),
-            restore_path=None if checkpoint is None else str(checkpoint),
+            # The next is complete before one goes. Stated on the trial, because stated for the experiment it
+            # makes Tune write its own snapshot at every checkpoint.
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=self._checkpoints.kept_by_tune, checkpoint_frequency=1, checkpoint_at_end=True
+            ),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
+        name = record.checkpoint
+        if name is not None and opens(self._kind, self._checkpoints, name):
+            self._journal.restored(record.trial_id)
+            # What restore_path does for folders; it knows no buckets.
+            trial._restore_checkpoint_result = TrainingResult(self._checkpoints.for_tune(name), metrics={})
+        return trial
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -118,12 +124,14 @@ class JournaledSearch(SearchAlgorithm):
             self._left.append(self._journal.records[trial_id])
 
 
-def opens(kind: Kind[Any], checkpoint: Path) -> bool:
+def opens(kind: Kind[Any], checkpoints: Checkpoints, name: str) -> bool:
     """Whether a checkpoint can be gone on from; where it is damaged, the trial starts again."""
-    if not checkpoint.exists():
+    if not checkpoints.exists(name):
         return False
     try:
-        kind.check_checkpoint(checkpoint)
+        with checkpoints.opened(name) as checkpoint:
+            assert checkpoint is not None
+            kind.check_checkpoint(checkpoint)
     except (InputError, OSError, ValueError) as error:
         warnings.warn(f"a checkpoint is damaged, and its trial starts again: {error}", stacklevel=2)
         return False

@@ -130,7 +130,7 @@ class SweepConfig(ABC):
     address: str | None = option(
         None, "a running Ray cluster (default: an own one, for the time of the sweep)", metavar="HOST:PORT"
     )
-    storage: str = option("results", "folder that holds all sweeps", metavar="DIR")
+    storage: str = option("results", "folder or bucket (s3://BUCKET/PREFIX) of all sweeps", metavar="DIR")
     seed: int = option(0, "seed of the searcher", at_least=0)
     warm_start: str | None = option(
         None,

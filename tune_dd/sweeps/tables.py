@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any, TextIO
 
 from tune_dd.flags import INTERRUPTED
+from tune_dd.runs.places import bucket_of, place_of
 from tune_dd.runs.score_table import aligned
 from tune_dd.sweeps.front_picture import FRONTS_FILE
 from tune_dd.sweeps.kind import Kind
@@ -123,13 +124,15 @@ def _print_next(outcome: SweepOutcome) -> None:
         commands |= kind.next_commands(folder, outcome.summary)
         if (folder / FRONTS_FILE).exists():
             commands["the front, drawn"] = quote(str(folder / FRONTS_FILE))
-        commands["the best trial again, alone"] = f"tune-dd reproduce {quote(str(folder))}"
+        commands["the best trial again, alone"] = f"tune-dd reproduce {quote(place_of(folder))}"
     commands["more trials"] = f"{kind.config.COMMAND} --warm-start {folder.name}{storage}"
     if (folder / "tensorboard").is_dir():
         commands["curves"] = f"tensorboard --logdir {quote(str(folder / 'tensorboard'))}"
     print(
         f"\n{kind.scores_are} {clock(wall)} in all."
-        f"\nEvery trial is in {folder / 'sweep_summary.json'}.\n\nNext:"
+        f"\nEvery trial is in {folder / 'sweep_summary.json'}"
+        + (f", and in {place_of(folder)}" if bucket_of(folder) else "")
+        + ".\n\nNext:"
     )
     width = max(map(len, commands))
     for what, command in commands.items():
@@ -137,5 +140,5 @@ def _print_next(outcome: SweepOutcome) -> None:
 
 
 def _storage_words(outcome: SweepOutcome) -> str:
-    place = str(outcome.folder.parent)
+    place = place_of(outcome.folder.parent)
     return "" if place == str(Path("results").absolute()) else f" --storage {quote(place)}"

@@ -13,6 +13,7 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
@@ -31,6 +32,7 @@ def run_trials(
     journal: Journal,
     proposals: Proposals,
     recorder: SweepRecorder,
+    checkpoints: Checkpoints,
     workers: int,
     available: Resources,
 ) -> Halt | None:
@@ -40,6 +42,7 @@ def run_trials(
         kind: has been prepared.
         journal, proposals: know the trials so far.
         recorder: told of everything that happens.
+        checkpoints: of the trials.
 
     Returns:
         Why the sweep stopped before its end, or ``None``.
@@ -55,7 +58,6 @@ def run_trials(
     # An autoscaler starts nodes for trials that it sees waiting.
     pending = workers if config.address and config.max_concurrent else max(waiting, 1)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(pending)
-    place = journal.path.parent / "tune"
     try:
         # A cluster has been joined for what had to be prepared.
         own = local_session(workers * config.cpus_per_trial, available.gpus)
@@ -63,9 +65,11 @@ def run_trials(
             recorder.started = time.monotonic()
             tune.run(
                 kind.trainable,
-                name=f"session-{len(list(place.glob('session-*'))) + 1:02d}",
-                storage_path=str(place),
-                search_alg=JournaledSearch(kind, proposals, journal, lambda: recorder.workers + waiting),
+                name=checkpoints.new_session(),
+                storage_path=checkpoints.place,
+                search_alg=JournaledSearch(
+                    kind, proposals, journal, checkpoints, lambda: recorder.workers + waiting
+                ),
                 scheduler=_scheduler(config, journal),
                 callbacks=[recorder],
                 reuse_actors=True,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tune_dd.sweeps.journal import JOURNAL_FILE, read_records
+from tune_dd.sweeps.journal import JOURNAL_FILE, bring_sweep, read_records
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.proposals import MismatchError, Proposals
 from tune_dd.sweeps.results import read_sweep, sweep_path
@@ -32,6 +32,7 @@ def warm_start(
         InputError: there is no such sweep of this kind, or its journal is damaged.
     """
     place = sweep_path(config.storage, old)
+    bring_sweep(place)
     sweep = read_sweep(place, "--warm-start")
     records = list(read_records(place, config.CELL).values()) if (place / JOURNAL_FILE).exists() else []
     same = {

@@ -17,6 +17,7 @@ import torch
 
 from trainables.errors import InputError
 from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, load_artifacts
+from trainables.latent.cache import share_entries
 from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
 from trainables.latent.distilled_set import DistilledSet
@@ -28,6 +29,7 @@ from trainables.latent.methods import start_run
 from trainables.latent.shaping.schedules import SCHEDULE_FILE, Schedule, write_schedule
 from trainables.latent_distillation import CACHE, PROGRESS_FILE, SHARED, LatentDistillation
 from tune_dd.runs.folder import SUMMARY_FILE, experiment_summary, write_json
+from tune_dd.runs.places import place_of
 from tune_dd.runs.score_table import percent
 from tune_dd.runs.scored_sets import score_controls
 from tune_dd.sweeps.journal import TrialRecord
@@ -140,7 +142,9 @@ class LatentKind(Kind[LatentSweep]):
         for cell in self.config.cells:
             if cell.source not in self._latents:
                 parsed = self._parsed(cell)
-                if self._shared is not None:
+                if self._shared is not None and self.config.address is None:
+                    share_entries(self.cache.absolute(), self._shared, offer=True)
+                elif self._shared is not None:
                     other = self._other(cell)
                     for encoder in (parsed.encoder, *([other[1]] if other else ())):
                         train_in_cluster(self.config, parsed.data, encoder, self.cache, self._shared, report)
@@ -290,7 +294,7 @@ class LatentKind(Kind[LatentSweep]):
         return "All scores are on the selection half of the validation data."
 
     def next_commands(self, folder: Path, summary: Mapping[str, Any]) -> dict[str, str]:
-        return {"the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(str(folder))}"}
+        return {"the best again on fresh seeds, then on test": f"tune-dd evaluate {quote(place_of(folder))}"}
 
     def preparations(self) -> Sequence[str]:
         lines = []

@@ -1,0 +1,272 @@
+"""Sweeps whose results lie in a bucket: another machine goes on with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command
+from tests.sweep import sweeps
+from trainables.buckets import Bucket
+from trainables.errors import InputError
+from tune_dd.runs.places import folder_of
+from tune_dd.sweeps import lease as lease_module
+from tune_dd.sweeps import mirror as mirror_module
+from tune_dd.sweeps.journal import JOURNAL_FILE, bring_sweep
+from tune_dd.sweeps.lease import RUNNING_FILE, Lease, TakenOver
+from tune_dd.sweeps.mirror import Mirror, mirrored
+
+
+def of_another(bucket: Bucket, token: str = "theirs") -> None:
+    bucket.write(RUNNING_FILE, json.dumps({"host": "elsewhere", "pid": 1, "token": token}).encode())
+
+
+def test_who_is_not_heard_of_any_more_is_followed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "STALE_S", 2.0)
+    of_another(bucket)
+    said: list[str] = []
+    began = time.monotonic()
+    Lease(bucket).take(said.append)
+    assert 1 < time.monotonic() - began < 10
+    assert said == ["waiting up to 2 s, to see whether elsewhere still runs this sweep"]
+    assert json.loads(bucket.read(RUNNING_FILE) or b"")["pid"] == os.getpid()
+    assert bucket.files().keys() == {RUNNING_FILE}
+
+
+def test_who_still_runs_a_sweep_is_not_disturbed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_another(bucket)
+
+    def renewed(seconds: float) -> None:
+        wait(1.1)  # the store's clock tells seconds
+        of_another(bucket)
+
+    wait = time.sleep
+    monkeypatch.setattr(lease_module.time, "sleep", renewed)
+    with pytest.raises(InputError, match=r"is running on elsewhere, but one machine at a time"):
+        Lease(bucket).take(lambda line: None)
+    assert json.loads(bucket.read(RUNNING_FILE) or b"")["host"] == "elsewhere"
+
+
+def test_a_process_that_died_here_is_not_waited_for(bucket: Bucket) -> None:
+    lease, said = Lease(bucket), list[str]()
+    child = os.spawnlp(os.P_NOWAIT, "true", "true")
+    os.waitpid(child, 0)
+    bucket.write(RUNNING_FILE, json.dumps({**lease._owner, "pid": child, "token": "former"}).encode())
+    lease.take(said.append)
+    assert said == []
+    lease.give_back()
+    assert bucket.files() == {}
+
+
+def test_a_sweep_that_was_taken_over_is_let_go(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED_S", 0.0)
+    lease = Lease(bucket)
+    lease.take(print)
+    lease.renew()
+    of_another(bucket)
+    with pytest.raises(TakenOver, match="was taken over by elsewhere"):
+        lease.renew()
+    lease.give_back()
+    assert json.loads(bucket.read(RUNNING_FILE) or b"")["host"] == "elsewhere"
+
+
+@pytest.fixture
+def folder(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The copy of a sweep in ``bucket``, with a journal."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
+    monkeypatch.setattr(mirror_module, "PERIOD_S", 0.1)
+    folder = folder_of(bucket.uri)
+    folder.mkdir(parents=True)
+    (folder / JOURNAL_FILE).write_text("1\n")
+    return folder
+
+
+def shows(bucket: Bucket, name: str, content: bytes | None) -> None:
+    deadline = time.monotonic() + 20
+    while bucket.read(name) != content:
+        assert time.monotonic() < deadline, f"{name} is {bucket.read(name)!r}"
+        time.sleep(0.05)
+
+
+def test_what_is_written_shows_in_the_bucket(bucket: Bucket, folder: Path) -> None:
+    with mirrored(folder, print) as mirror:
+        mirror.start()
+        shows(bucket, JOURNAL_FILE, b"1\n")
+        (folder / "run").mkdir()
+        (folder / "run" / "summary.json").write_text("{}")
+        with (folder / JOURNAL_FILE).open("a") as stream:
+            stream.write("2\n")
+        shows(bucket, JOURNAL_FILE, b"1\n2\n")
+        assert bucket.read("run/summary.json") == b"{}"
+        (folder / "last").write_text("at the very end")
+    assert bucket.read("last") == b"at the very end"
+    assert bucket.read(RUNNING_FILE) is None
+
+
+def test_the_journal_never_tells_of_files_that_are_not_there(
+    bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Bucket.upload
+
+    def slow(self: Bucket, file: Path, name: str) -> None:
+        if name == "run/artefact":
+            assert bucket.read(JOURNAL_FILE) == b"1\n"
+            with (folder / JOURNAL_FILE).open("a") as stream:  # the sweep goes on meanwhile
+                stream.write("3\n")
+        upload(self, file, name)
+
+    monkeypatch.setattr(Bucket, "upload", slow)
+    writes: list[bytes] = []
+    write = Bucket.write
+    monkeypatch.setattr(
+        Bucket,
+        "write",
+        lambda self, name, content: (
+            writes.append(content) if name == JOURNAL_FILE else None,
+            write(self, name, content),
+        ),
+    )
+    with mirrored(folder, print) as mirror:
+        mirror.start()
+        (folder / "run").mkdir()
+        (folder / "run" / "artefact").write_text("large")
+        with (folder / JOURNAL_FILE).open("a") as stream:
+            stream.write("2\n")
+        shows(bucket, JOURNAL_FILE, b"1\n2\n3\n")
+    # Line 3 came after the files had been looked for: it is told of the next time.
+    assert writes == [b"1\n2\n", b"1\n2\n3\n"]
+
+
+def test_a_former_checkpoint_goes_once_the_bucket_knows_of_the_next(bucket: Bucket, folder: Path) -> None:
+    with mirrored(folder, print) as mirror:
+        assert isinstance(mirror, Mirror)
+        for number in (1, 2):
+            bucket.write(f"tune/session-01/00000/checkpoint_{number}/file", b"")
+        assert mirror.checkpoints.exists("tune/session-01/00000/checkpoint_1")
+        mirror.checkpoints.replaced("tune/session-01/00000/checkpoint_1")
+        time.sleep(0.5)
+        assert mirror.checkpoints.exists("tune/session-01/00000/checkpoint_1")  # nothing was copied yet
+        mirror.start()
+        shows(bucket, "tune/session-01/00000/checkpoint_1/file", None)
+    assert not mirror.checkpoints.exists("tune/session-01/00000/checkpoint_1")
+    assert mirror.checkpoints.exists("tune/session-01/00000/checkpoint_2")
+    assert mirror.checkpoints.new_session() == "session-02"
+
+
+def test_a_store_that_is_silent_for_a_while_is_told_once(
+    bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    write, broken = Bucket.write, [True]
+
+    def unsteady(self: Bucket, name: str, content: bytes) -> None:
+        if broken and name == JOURNAL_FILE:
+            raise InputError("it cannot be used", "it must", "mend it")
+        write(self, name, content)
+
+    with mirrored(folder, said.append) as mirror:
+        mirror.start()
+        monkeypatch.setattr(Bucket, "write", unsteady)
+        (folder / JOURNAL_FILE).write_text("1\n2\n")
+        time.sleep(1)
+        broken.clear()
+        shows(bucket, JOURNAL_FILE, b"1\n2\n")
+    told = "warning: it cannot be used, but it must: mend it. The sweep goes on, and tries again."
+    assert said == [told]
+
+
+def test_where_the_last_results_cannot_go_they_are_whole_here(
+    bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(self: Bucket, file: Path, name: str) -> None:
+        raise InputError("it cannot be used", "it must", "mend it")
+
+    def sweep() -> None:
+        with mirrored(folder, print) as mirror:
+            mirror.start()
+            monkeypatch.setattr(Bucket, "upload", deaf)
+            (folder / "summary").write_text("all")
+
+    with pytest.raises(InputError, match=f"they are whole in {folder}"):
+        sweep()
+
+
+def test_the_copy_of_a_running_sweep_is_left_alone(bucket: Bucket, folder: Path) -> None:
+    from tune_dd.sweeps.journal import Journal
+    from tune_dd.sweeps.latent.cell import LatentCell
+
+    bucket.write("sweep.json", b"there")
+    (folder / JOURNAL_FILE).write_text("")
+    journal = Journal(folder, LatentCell)
+    bring_sweep(folder)
+    assert not (folder / "sweep.json").exists()
+    journal.close()
+    bring_sweep(folder)
+    assert (folder / "sweep.json").read_text() == "there"
+
+
+def test_unusable_buckets_are_refused_before_anything_starts(bucket: Bucket, command: Command) -> None:
+    for storage, told in (
+        ("gs://bucket/results", "'gs://bucket/results' names no bucket"),
+        ("s3://no-such-bucket/results", "s3://no-such-bucket/results cannot be used (NO_SUCH_BUCKET"),
+    ):
+        done = command("search", "--name", "one", "--storage", storage)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert told in done.stderr and done.stderr.count("\n") == 1
+    missing = command("search", "--resume", "--name", "none", "--storage", bucket.uri)
+    assert missing.returncode == 2
+    assert f"--resume names {bucket.uri}/none, where no sweep is" in missing.stderr
+    missing = command("evaluate", f"{bucket.uri}/none")
+    assert missing.returncode == 2
+    assert f"{bucket.uri}/none does not exist" in missing.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["latent", "environment"])
+def test_another_machine_goes_on_where_one_was_killed(
+    kind: str, bucket: Bucket, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, total = sweeps.DISTURBED[kind]
+
+    def machine(name: str) -> Path:
+        """A cache, and with it copies, of its own."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return folder_of(f"{bucket.uri}/far")
+
+    def search(*more: str) -> tuple[Any, Path]:
+        log = tmp_path / "log"
+        given = (kind, "--name", "far", "--storage", bucket.uri, *more)
+        return sweeps.launch("search", *given, cwd=tmp_path, log=log), log
+
+    undisturbed = tmp_path / "results"
+    log = tmp_path / "undisturbed.log"
+    sweeps.finish(sweeps.start(undisturbed, "--name", "whole", *words, log=log, kind=kind), log)
+
+    first = machine("first")
+    sweep, log = search(*words)
+    sweeps.wait_for(lambda: sum(e["event"] == "saved" for e in sweeps.events(first)) >= 8, sweep, log)
+    time.sleep(2 * mirror_module.PERIOD_S)
+    sweeps.kill_driver(sweep)
+    second = machine("second")
+    sweep, log = search("--resume")
+    assert "resumed" in sweeps.finish(sweep, log)
+    sweeps.check_each_trial_once(second, total)
+    assert sum(trial["restored"] for trial in sweeps.summary(second)["trials"]) >= 1
+    assert sweeps.scores(second) == sweeps.scores(undisturbed / "whole")
+
+    third = machine("third")
+    best = next(iter(sweeps.summary(second)["cells"]))["best"]
+    again = command("reproduce", f"{bucket.uri}/far", "--trial", best)
+    assert again.returncode == 0, again.stderr
+    sweeps.check_each_trial_once(third, total)
+    if kind == "latent":
+        done = command("evaluate", f"{bucket.uri}/far", "--fresh-seeds", "2")
+        assert done.returncode == 0, done.stderr
+        assert b'"test"' in (bucket.read("far/evaluation.json") or b"")
+        assert bucket.read("far/test_access.jsonl")

@@ -1,0 +1,106 @@
+"""The checkpoints of a sweep's trials: in its folder, or in a bucket, where any machine finds them."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ray import tune
+
+from trainables.buckets import Bucket
+from tune_dd.runs.places import bucket_of
+
+_FOLDER = "tune"
+
+
+class Checkpoints:
+    """Those in a folder.
+
+    Names are paths relative to the sweep's folder, or its bucket's prefix, as the journal has them.
+
+    Attributes:
+        place: where Tune keeps them, as ``storage_path``.
+        kept_by_tune: how many of each trial Tune leaves there; ``None`` for all.
+    """
+
+    kept_by_tune: int | None = 1
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.place = str(folder / _FOLDER)
+
+    def new_session(self) -> str:
+        """A name that no session of the sweep had."""
+        return f"session-{len(list((self._folder / _FOLDER).glob('session-*'))) + 1:02d}"
+
+    def name_of(self, checkpoint: tune.Checkpoint) -> str:
+        """Its name, given as Tune has it."""
+        return str(Path(checkpoint.path).relative_to(self._folder))
+
+    def replaced(self, name: str) -> None:
+        """A later one of its trial is on record."""
+
+    def exists(self, name: str) -> bool:
+        """Whether it is there."""
+        return (self._folder / name).exists()
+
+    @contextlib.contextmanager
+    def opened(self, name: str | None) -> Iterator[Path | None]:
+        """Its folder on this machine, for the time of the block; ``None`` for no name."""
+        yield None if name is None else self._folder / name
+
+    def for_tune(self, name: str) -> tune.Checkpoint:
+        """As a trial can be given it, wherever that runs."""
+        return tune.Checkpoint.from_directory(str(self._folder / name))
+
+
+class BucketCheckpoints(Checkpoints):
+    """Those in a bucket.
+
+    Tune would remove a trial's former checkpoint before the journal in the bucket knows of the next one.
+
+    Args:
+        bucket: the sweep's prefix.
+        remove_later: told of checkpoints that are to go once the journal in the bucket has what there is now.
+    """
+
+    kept_by_tune = None
+
+    def __init__(self, bucket: Bucket, remove_later: Callable[[str], None]) -> None:
+        self._bucket = bucket
+        self._remove_later = remove_later
+        self.place = f"{bucket.uri}/{_FOLDER}"
+
+    def new_session(self) -> str:
+        return f"session-{len((self._bucket / _FOLDER).children()) + 1:02d}"
+
+    def name_of(self, checkpoint: tune.Checkpoint) -> str:
+        return checkpoint.path.removeprefix(f"{self._bucket.opened()[1]}/")
+
+    def replaced(self, name: str) -> None:
+        self._remove_later(name)
+
+    def exists(self, name: str) -> bool:
+        return bool((self._bucket / name).children())
+
+    @contextlib.contextmanager
+    def opened(self, name: str | None) -> Iterator[Path | None]:
+        if name is None:
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="tune-dd-checkpoint-") as folder:
+            for file in (self._bucket / name).files():
+                (self._bucket / name).download(file, Path(folder) / file)
+            yield Path(folder)
+
+    def for_tune(self, name: str) -> tune.Checkpoint:
+        files, place = (self._bucket / name).opened()
+        return tune.Checkpoint(place, filesystem=files)
+
+
+def checkpoints_of(folder: Path) -> Checkpoints:
+    """Those of a sweep that is looked at."""
+    bucket = bucket_of(folder)
+    return Checkpoints(folder) if bucket is None else BucketCheckpoints(bucket, lambda name: None)
