@@ -14,6 +14,7 @@ from tune_dd.clusters.findings import Finding, looked
 TOKEN_MODE = "RAY_AUTH_MODE=token"
 TOKEN_PLACE = "~/.ray/auth_token"
 FIRST_AUTOSCALER = "RAY_enable_autoscaler_v2=0"
+NO_BUCKET = "YOUR-BUCKET"
 _STARTS = {"head_start_ray_commands": "ray start --head", "worker_start_ray_commands": "ray start --address"}
 
 
@@ -63,6 +64,8 @@ def file_findings(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from looked("the dashboard is the head's own", partial(_check_dashboard, path, config))
     if is_local(config):
         yield from looked("its autoscaler knows own machines", partial(_check_autoscaler, path, config))
+    else:
+        yield from looked("its storage has a name", partial(_check_bucket, path, config))
 
 
 def _check_schema(path: Path, config: Mapping[str, Any]) -> None:
@@ -135,3 +138,12 @@ def _check_autoscaler(path: Path, config: Mapping[str, Any]) -> None:
                 "Ray's second autoscaler never starts workers on own machines",
                 f"put {FIRST_AUTOSCALER} before 'ray start'",
             )
+
+
+def _check_bucket(path: Path, config: Mapping[str, Any]) -> None:
+    if any(NO_BUCKET in command for command in config.get("setup_commands") or ()):
+        raise InputError(
+            f"{path} names no bucket but {NO_BUCKET}",
+            "all nodes keep results in one of yours",
+            "put its name there",
+        )
