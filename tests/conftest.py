@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,16 +117,25 @@ def interrupted_at(words: str, *command: str, cwd: Path) -> tuple[int, str, str]
 
 
 @pytest.fixture(scope="session")
-def _object_store() -> Iterator[str]:
-    """A server that answers as S3 does."""
-    server = pytest.importorskip("moto.server", reason="moto stands for S3").ThreadedMotoServer(
-        port=0, verbose=False
-    )
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that answers as S3 does: a process of its own, as moto's settings are its process's."""
+    pytest.importorskip("moto", reason="moto stands for S3")
+    log = tmp_path_factory.mktemp("object-store") / "log"
+    with socket.socket() as free, log.open("wb") as stream:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        free.close()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-p", port], stdout=stream, stderr=subprocess.STDOUT
+        )
+    try:
+        while f"Running on http://127.0.0.1:{port}" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
 
 
 @pytest.fixture
