@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.object_store import new_bucket, object_store
 from trainables.buckets import Bucket
 
 ROOT = Path(__file__).parent.parent
@@ -118,34 +116,15 @@ def interrupted_at(words: str, *command: str, cwd: Path) -> tuple[int, str, str]
 
 @pytest.fixture(scope="session")
 def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that answers as S3 does: a process of its own, as moto's settings are its process's."""
     pytest.importorskip("moto", reason="moto stands for S3")
-    log = tmp_path_factory.mktemp("object-store") / "log"
-    with socket.socket() as free, log.open("wb") as stream:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-p", port], stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        while f"Running on http://127.0.0.1:{port}" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    with object_store(tmp_path_factory.mktemp("object-store") / "log") as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(_object_store: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A bucket of its own for each test, which the commands reach that it runs."""
-    import boto3
-
     monkeypatch.setenv("AWS_ENDPOINT_URL", _object_store)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
-    name = f"bucket-{secrets.token_hex(4)}"
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
-    return Bucket(f"s3://{name}/some/place")
+    return Bucket(new_bucket(_object_store))
