@@ -100,6 +100,9 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
     for name in kind.PATHS:
         if name in settings or name == "data_root":
             settings[name] = _absolute(settings.get(name, "data"))
+    for name, words in kind.PATHS_OR_WORDS.items():
+        if name in settings and settings[name] not in words:
+            settings[name] = _absolute(settings[name])
     for name, digest in kind.PINNED.items():
         found = sha256_if_readable(Path(settings[name])) if name in settings else None
         if found is not None:

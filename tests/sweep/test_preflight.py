@@ -15,6 +15,7 @@ from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from tune_dd.clusters.nodes import Node
+from tune_dd.search import _config, build_parser
 from tune_dd.sweeps.dry_run import dry_run
 from tune_dd.sweeps.latent.preflight import check_data
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -151,3 +152,20 @@ class TestDryRun:
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(InputError, match="cifar10 cannot be had"):
             dry_run(LatentSweep(**{**vars(config), "settings": {**config.settings, "download": False}}))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the head of a cluster may lack")
+def test_a_cluster_is_not_held_against_this_machine(shared_cache: Path) -> None:
+    for settings, told in (({"device": "cuda"}, "--device is 'cuda'"), ({"encoder_threads": 999}, "999")):
+        config = LatentSweep(name="x", prototypes=(1,), settings=settings)
+        with pytest.raises(InputError, match=told):
+            check_data(config, shared_cache / "tune-dd", print)
+        check_data(dataclasses.replace(config, address="auto"), shared_cache / "tune-dd", print)
+
+
+def test_files_are_put_on_record_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials, on whatever machine, read nothing by relative paths."""
+    monkeypatch.chdir(tmp_path)
+    for given, recorded in (("weights.pt", str(tmp_path / "weights.pt")), ("default", "default")):
+        flags = build_parser().parse(["--backbones", "resnet18", "--weights", given])
+        assert _config(LatentSweep, flags).settings["weights"] == recorded

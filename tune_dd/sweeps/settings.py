@@ -105,6 +105,8 @@ class SweepConfig(ABC):
     """Fields that say nothing to this kind."""
     PATHS: ClassVar[tuple[str, ...]] = ()
     """Settings that are paths."""
+    PATHS_OR_WORDS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Settings that are one of these words, or a path."""
     PINNED: ClassVar[Mapping[str, str]] = {}
     """Those of them whose content is a setting, too, with the setting that holds its SHA-256."""
 

@@ -158,6 +158,8 @@ class LatentKind(Kind[LatentSweep]):
 
     def _scorer(self, parsed: LatentConfig, data: LatentData, report: Report) -> ImageScorer | None:
         device = trial_device(parsed.encoder.device, self.config.gpus_per_trial)
+        if self.config.address is not None and not torch.cuda.is_available():
+            device = "cpu"  # a head that trials do not run on
         return open_image_scorer(parsed, data, self.cache, report, device)
 
     def _parsed(self, cell: LatentCell) -> LatentConfig:

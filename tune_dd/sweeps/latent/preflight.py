@@ -34,7 +34,8 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
     Raises:
         InputError: if a class is too small, an encoder cannot be had, or data cannot be used at all.
     """
-    check_threads(config.settings.get("encoder_threads") or 1, "--encoder-threads")
+    if config.address is None:  # a cluster's nodes are not this machine
+        check_threads(config.settings.get("encoder_threads") or 1, "--encoder-threads")
     firsts: dict[tuple[str, str], LatentConfig] = {}
     for cell in config.cells:
         parsed = LatentConfig.parse(config.trial_settings(cell, config.example(cell)))
@@ -46,7 +47,7 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
             schedule = read_schedule(Path(distill.shape_schedule), distill.shape_schedule_sha256)
             schedule.check(distill, has_decoder=parsed.encoder.backbone != "identity")
     for parsed in firsts.values():
-        _check_encoder(parsed, cache, report, fetch)
+        _check_encoder(parsed, cache, report, fetch, here=config.address is None)
     for dataset in config.datasets:
         parsed = next(parsed for (name, _), parsed in firsts.items() if name == dataset)
         smallest = _smallest_class(parsed, cache, report, fetch)
@@ -64,14 +65,19 @@ def check_data(config: LatentSweep, cache: Path, report: Report, *, fetch: bool 
                 )
 
 
-def _check_encoder(parsed: LatentConfig, cache: Path, report: Report, fetch: bool) -> None:
-    """Device and weights of one encoder; weights it was trained with already are good."""
+def _check_encoder(parsed: LatentConfig, cache: Path, report: Report, fetch: bool, *, here: bool) -> None:
+    """Device and weights of one encoder; weights it was trained with already are good.
+
+    Args:
+        here: whether this machine trains it.
+    """
     facts = pool_facts(parsed.data, cache, report)
     encoder = resolve(parsed.encoder, parsed.data, facts)
     if encoder.backbone == "identity":
         return
     shape = image_shape(facts.item_shape)
-    choose_compute(encoder, shape[1] * shape[2])
+    may_lack = not here and encoder.device.startswith("cuda")
+    choose_compute(dataclasses.replace(encoder, device="cpu") if may_lack else encoder, shape[1] * shape[2])
     if encoder.weights == "none" or (encoder.weights == "default" and not fetch):
         return
     if open_latents(cached_key(parsed.data, parsed.encoder, cache, report), cache) is None:

@@ -66,6 +66,7 @@ class LatentSweep(SweepConfig):
         "data_root", "custom_train_dir", "custom_test_dir", "features_train", "features_test",
         "shape_schedule",
     )  # fmt: skip
+    PATHS_OR_WORDS: ClassVar[Mapping[str, tuple[str, ...]]] = {"weights": ("none", "default")}
     PINNED: ClassVar[Mapping[str, str]] = {"shape_schedule": "shape_schedule_sha256"}
 
     name: str = option("", "the sweep's folder in the storage (default: digits-YYYYmmdd-HHMMSS)")
