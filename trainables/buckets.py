@@ -20,9 +20,15 @@ from typing import Any
 from trainables.errors import InputError
 from trainables.whole_files import whole_file
 
+STORES_WORDS = "AWS Error "
+"""Before what a store said, in an error of PyArrow's."""
 _PIECE_BYTES = 1 << 22
-_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]*[a-z0-9](/[^/?#\s]+)*")
+_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]*[a-z0-9](/(?!\.{1,2}(/|$))[^/?#\s]+)*")
 _REQUEST_ID = re.compile(r" \(Request ID: [^)]*\)")
+
+
+class StoreError(InputError):
+    """A bucket does not answer, or refuses."""
 
 
 def is_uri(place: str) -> bool:
@@ -34,7 +40,7 @@ def is_uri(place: str) -> bool:
 class Bucket:
     """A bucket, or a prefix in one.
 
-    Every method raises InputError where the bucket does not answer, or refuses.
+    Every method raises StoreError where the bucket does not answer, or refuses.
 
     Args:
         uri: without a slash at its end.
@@ -142,10 +148,10 @@ class Bucket:
         except (FileNotFoundError, InputError):
             raise
         except OSError as error:
-            _, of_store, problem = _REQUEST_ID.sub("", str(error)).partition("AWS Error ")
+            _, of_store, problem = _REQUEST_ID.sub("", str(error)).partition(STORES_WORDS)
             if not of_store:
                 raise
-            raise InputError(
+            raise StoreError(
                 f"{self.uri} cannot be used ({problem})",
                 "the bucket must be there, answer, and let this machine read and write",
                 "check its name, its region, and the credentials of this machine",

@@ -15,6 +15,7 @@ from trainables.schema import flag_name
 from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
+from tune_dd.runs.places import refuse_bucket
 from tune_dd.runs.score_table import score_tables
 from tune_dd.sweeps.plurals import counted
 from tune_dd.threads import check_threads
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = parse_config(flags, methods)
     check_threads(config.distill.threads)
     check_threads(config.encoder.encoder_threads or 1, "--encoder-threads")
+    refuse_bucket("--storage", flags["storage"])
     run = flags["run_name"] or default_run_name(config, methods)
     folder = run_path(
         Path(flags["storage"]), flags["name"], config.data.dataset, config.encoder.backbone, run

@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = build_parser().parse(argv)
 
     from trainables.errors import InputError
+    from tune_dd.evaluation.published import publish_evaluation
     from tune_dd.runs.folder import check_writable
-    from tune_dd.runs.places import publish
     from tune_dd.sweeps.finished import open_sweep
     from tune_dd.sweeps.latent.cluster_cache import borrow_entries
     from tune_dd.sweeps.latent.settings import LatentSweep
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _evaluate(flags, folder, summary, config)
     finally:
-        publish(folder)  # whatever happened, test may have been read
+        publish_evaluation(folder)  # whatever happened, test may have been read
     return 0
 
 
@@ -102,6 +102,7 @@ def _evaluate(flags: Flags, folder: Path, summary: dict[str, Any], config: Laten
     """Confirm the best trials of each cell, show them, and write what was found."""
     from trainables.errors import InputError
     from tune_dd.evaluation.cells import evaluate_cell
+    from tune_dd.evaluation.published import publish_evaluation
     from tune_dd.evaluation.table import chosen_sentence, evaluation_table
     from tune_dd.runs.folder import versions, write_json
     from tune_dd.sweeps.finished import resume_command
@@ -137,6 +138,7 @@ def _evaluate(flags: Flags, folder: Path, summary: dict[str, Any], config: Laten
                 _report,
             )
         )
+        publish_evaluation(folder)
         print("\n" + evaluation_table(cells[-1]), flush=True)
     print(f"\n{_LEGEND}\n" + (f"{_IMAGE_LEGEND}\n" if scoring.wanted else ""))
     for cell in cells:

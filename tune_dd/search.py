@@ -15,7 +15,7 @@ from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.runs.folder import check_name
 from tune_dd.runs.places import absolute
-from tune_dd.sweeps.journal import bring_sweep
+from tune_dd.sweeps.copies import bring_sweep
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.results import (
     KINDS,

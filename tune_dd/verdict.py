@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from trainables.latent.cache import default_cache
     from tune_dd.runs.folder import check_name, check_writable
+    from tune_dd.runs.places import refuse_bucket
     from tune_dd.sweeps.latent.preflight import check_test_place
     from tune_dd.sweeps.live_display import LiveDisplay
     from tune_dd.threads import check_threads
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_threads(config.encoder.encoder_threads or 1, "--encoder-threads")
     check_test_place(config.data)
     plan = _plan(flags, config)
+    refuse_bucket("--storage", flags["storage"])
     folder = Path(flags["storage"]).expanduser().absolute() / "verdicts" / flags["name"]
     check_writable("--storage", folder)
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()

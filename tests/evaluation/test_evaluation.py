@@ -15,9 +15,10 @@ from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.latents import prepare_latents
 from trainables.latent.prototypes.run import PrototypeRun
-from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, choose, evaluate_cell
+from tune_dd.evaluation.cells import Candidate, CellPlan, choose, evaluate_cell
 from tune_dd.evaluation.confirmation import fresh_seeds
 from tune_dd.evaluation.table import chosen_sentence, evaluation_table
+from tune_dd.evaluation.test_scores import ACCESS_LOG
 
 CLASSES, DIMENSIONS = 4, 12
 

@@ -15,8 +15,9 @@ from trainables.errors import InputError
 from trainables.latent.config import LatentConfig
 from trainables.latent.image_scoring import CROSS_ENCODER, ImageScoring
 from tune_dd import cli
-from tune_dd.evaluation.cells import ACCESS_LOG, Candidate, CellPlan, evaluate_cell
+from tune_dd.evaluation.cells import Candidate, CellPlan, evaluate_cell
 from tune_dd.evaluation.table import chosen_sentence, evaluation_table
+from tune_dd.evaluation.test_scores import ACCESS_LOG
 from tune_dd.runs.folder import write_json
 from tune_dd.sweeps.latent.settings import LatentSweep
 

@@ -13,6 +13,7 @@ from trainables.errors import InputError
 from tune_dd.runs.places import absolute, bring, bucket_of, check_storage, folder_of, place_of, publish
 
 HOUR = 3600
+EVERYTHING = ("[!.]*", "digits/conv/[!.]*/*", "as/*")
 
 
 def test_objects_are_made_read_listed_and_removed(bucket: Bucket, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_objects_are_made_read_listed_and_removed(bucket: Bucket, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://", "gs://bucket/a", "s3://UPPER/a", "s3://bucket//a", "s3://bucket/a?b"]
+    "uri", ["s3://", "gs://bucket/a", "s3://UPPER/a", "s3://bucket//a", "s3://bucket/a?b", "s3://bucket/../a"]
 )
 def test_what_is_no_bucket_is_refused(uri: str) -> None:
     with pytest.raises(InputError, match="names no bucket, but must be s3://BUCKET/PREFIX"):
@@ -83,7 +84,7 @@ def written(file: Path, content: str, age_s: float = 0.0) -> None:
 def test_what_is_finished_goes_there_and_comes_back(bucket: Bucket, copy: Path, tmp_path: Path) -> None:
     for name in ("sweep.json", "digits/conv/one/summary.json", ".half", "digits/conv/.two.x/summary.json"):
         written(copy / name, name)
-    publish(copy)
+    publish(copy, EVERYTHING)
     assert bucket.files().keys() == {"sweep.json", "digits/conv/one/summary.json"}
     bucket.write("tune/session-01/00000/checkpoint", b"large")
     bucket.write(".running.json", b"{}")
@@ -110,28 +111,28 @@ def test_the_newer_version_stays(bucket: Bucket, copy: Path) -> None:
     ]
     written(copy / "late", "of an hour ago", age_s=HOUR)
     bucket.write("late", b"of now")
-    publish(copy)
+    publish(copy, EVERYTHING)
     assert bucket.read("ahead") == b"longer"
     assert [bucket.read(name) for name in ("as/long", "late")] == [b"there", b"of now"]
 
 
 def test_nothing_is_copied_twice(bucket: Bucket, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(copy / "sweep.json", "first")
-    publish(copy)
+    publish(copy, EVERYTHING)
     (copy / "sweep.json").unlink()
     bring(copy)
     with monkeypatch.context() as patch:
         for name in ("upload", "download"):
             patch.setattr(Bucket, name, lambda *arguments: pytest.fail("it is as new as the other"))
         bring(copy)
-        publish(copy)
+        publish(copy, EVERYTHING)
     time.sleep(1.1)  # an object's time is told in seconds
     written(copy / "sweep.json", "other")
-    publish(copy)
+    publish(copy, EVERYTHING)
     assert bucket.read("sweep.json") == b"other"
 
 
 def test_folders_are_no_copies(tmp_path: Path) -> None:
     written(tmp_path / "results" / "first" / "sweep.json", "{}")
-    for do in (bring, publish):
-        do(tmp_path / "results" / "first")  # nothing to reach, and nothing to do
+    bring(tmp_path / "results" / "first")  # nothing to reach, and nothing to do
+    publish(tmp_path / "results" / "first", EVERYTHING)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,21 @@ import pytest
 
 from tests.conftest import Command
 from tests.sweep import sweeps
-from trainables.buckets import Bucket
+from trainables.buckets import Bucket, StoreError
 from trainables.errors import InputError
+from tune_dd.evaluation.published import publish_evaluation
 from tune_dd.runs.places import folder_of
 from tune_dd.sweeps import lease as lease_module
 from tune_dd.sweeps import mirror as mirror_module
-from tune_dd.sweeps.journal import JOURNAL_FILE, bring_sweep
+from tune_dd.sweeps.copies import bring_sweep
+from tune_dd.sweeps.journal import JOURNAL_FILE
 from tune_dd.sweeps.lease import RUNNING_FILE, Lease, TakenOver
 from tune_dd.sweeps.mirror import Mirror, mirrored
+
+
+def owner(bucket: Bucket) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bucket.read(RUNNING_FILE) or b"")
+    return found
 
 
 def of_another(bucket: Bucket, token: str = "theirs") -> None:
@@ -34,7 +43,7 @@ def test_who_is_not_heard_of_any_more_is_followed(bucket: Bucket, monkeypatch: p
     Lease(bucket).take(said.append)
     assert 1 < time.monotonic() - began < 10
     assert said == ["waiting up to 2 s, to see whether elsewhere still runs this sweep"]
-    assert json.loads(bucket.read(RUNNING_FILE) or b"")["pid"] == os.getpid()
+    assert owner(bucket)["pid"] == os.getpid()
     assert bucket.files().keys() == {RUNNING_FILE}
 
 
@@ -49,30 +58,56 @@ def test_who_still_runs_a_sweep_is_not_disturbed(bucket: Bucket, monkeypatch: py
     monkeypatch.setattr(lease_module.time, "sleep", renewed)
     with pytest.raises(InputError, match=r"is running on elsewhere, but one machine at a time"):
         Lease(bucket).take(lambda line: None)
-    assert json.loads(bucket.read(RUNNING_FILE) or b"")["host"] == "elsewhere"
+    assert owner(bucket)["host"] == "elsewhere"
+
+
+def test_of_two_that_take_it_at_once_one_has_it(bucket: Bucket) -> None:
+    with ThreadPoolExecutor() as pool:
+        taken = [pool.submit(Lease(bucket).take, print) for _ in range(2)]
+    errors = [one.exception() for one in taken]
+    assert sum(error is None for error in errors) == 1
+    assert any("is running on" in str(error) for error in errors)
 
 
 def test_a_process_that_died_here_is_not_waited_for(bucket: Bucket) -> None:
     lease, said = Lease(bucket), list[str]()
     child = os.spawnlp(os.P_NOWAIT, "true", "true")
     os.waitpid(child, 0)
-    bucket.write(RUNNING_FILE, json.dumps({**lease._owner, "pid": child, "token": "former"}).encode())
+    dead = {**lease._owner, "pid": child, "token": "former"}
+    bucket.write(RUNNING_FILE, json.dumps(dead).encode())
     lease.take(said.append)
     assert said == []
     lease.give_back()
     assert bucket.files() == {}
+    # A machine of the same name that was started at another time may well be alive.
+    assert not lease._died_here({**dead, "boot": "another"})
 
 
-def test_a_sweep_that_was_taken_over_is_let_go(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "RENEWED_S", 0.0)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_sweep_that_was_taken_over_is_let_go(bucket: Bucket, ended: bool) -> None:
+    """Also where the other machine has brought it to its end, and waits for nobody any more."""
     lease = Lease(bucket)
     lease.take(print)
-    lease.renew()
-    of_another(bucket)
-    with pytest.raises(TakenOver, match="was taken over by elsewhere"):
-        lease.renew()
+    lease.check()
+    bucket.remove(RUNNING_FILE) if ended else of_another(bucket)
+    with pytest.raises(TakenOver, match=f"taken over by {'another machine' if ended else 'elsewhere'}"):
+        lease.check()
+    assert lease.lost is not None
     lease.give_back()
-    assert json.loads(bucket.read(RUNNING_FILE) or b"")["host"] == "elsewhere"
+    assert bucket.read(RUNNING_FILE) is None if ended else owner(bucket)["host"] == "elsewhere"
+
+
+def test_a_sweep_that_runs_is_heard_of(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED_S", 0.2)
+    lease = Lease(bucket)
+    lease.take(print)
+    before = bucket.made(RUNNING_FILE)
+    deadline = time.monotonic() + 20
+    while bucket.made(RUNNING_FILE) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    lease.give_back()
+    assert bucket.read(RUNNING_FILE) is None
 
 
 @pytest.fixture
@@ -133,13 +168,14 @@ def test_the_journal_never_tells_of_files_that_are_not_there(
     )
     with mirrored(folder, print) as mirror:
         mirror.start()
+        shows(bucket, JOURNAL_FILE, b"1\n")
         (folder / "run").mkdir()
         (folder / "run" / "artefact").write_text("large")
         with (folder / JOURNAL_FILE).open("a") as stream:
             stream.write("2\n")
         shows(bucket, JOURNAL_FILE, b"1\n2\n3\n")
     # Line 3 came after the files had been looked for: it is told of the next time.
-    assert writes == [b"1\n2\n", b"1\n2\n3\n"]
+    assert writes == [b"1\n", b"1\n2\n", b"1\n2\n3\n"]
 
 
 def test_a_former_checkpoint_goes_once_the_bucket_knows_of_the_next(bucket: Bucket, folder: Path) -> None:
@@ -166,7 +202,7 @@ def test_a_store_that_is_silent_for_a_while_is_told_once(
 
     def unsteady(self: Bucket, name: str, content: bytes) -> None:
         if broken and name == JOURNAL_FILE:
-            raise InputError("it cannot be used", "it must", "mend it")
+            raise StoreError("it cannot be used", "it must", "mend it")
         write(self, name, content)
 
     with mirrored(folder, said.append) as mirror:
@@ -176,15 +212,16 @@ def test_a_store_that_is_silent_for_a_while_is_told_once(
         time.sleep(1)
         broken.clear()
         shows(bucket, JOURNAL_FILE, b"1\n2\n")
-    told = "warning: it cannot be used, but it must: mend it. The sweep goes on, and tries again."
-    assert said == [told]
+    assert said == [
+        "warning: it cannot be used, but it must: mend it. Results are copied there once that is possible."
+    ]
 
 
 def test_where_the_last_results_cannot_go_they_are_whole_here(
     bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deaf(self: Bucket, file: Path, name: str) -> None:
-        raise InputError("it cannot be used", "it must", "mend it")
+        raise StoreError("it cannot be used", "it must", "mend it")
 
     def sweep() -> None:
         with mirrored(folder, print) as mirror:
@@ -194,6 +231,87 @@ def test_where_the_last_results_cannot_go_they_are_whole_here(
 
     with pytest.raises(InputError, match=f"they are whole in {folder}"):
         sweep()
+
+
+def test_nothing_is_written_over_what_another_machine_went_on_with(bucket: Bucket, folder: Path) -> None:
+    def sweep() -> None:
+        with mirrored(folder, print) as mirror:
+            mirror.start()
+            shows(bucket, JOURNAL_FILE, b"1\n")
+            of_another(bucket)
+            bucket.write(JOURNAL_FILE, b"1\n2 there\n")
+            (folder / JOURNAL_FILE).write_text("1\n2 here\n")
+            deadline = time.monotonic() + 20
+            while mirror.complaint is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            mirror.discard()  # nor removed
+
+    with pytest.raises(TakenOver, match="was taken over by elsewhere"):
+        sweep()
+    assert bucket.read(JOURNAL_FILE) == b"1\n2 there\n"
+    assert owner(bucket)["host"] == "elsewhere"
+
+
+def test_what_was_found_out_on_the_way_leaves_nothing(bucket: Bucket, folder: Path) -> None:
+    def sweep() -> None:
+        with mirrored(folder, print) as mirror:
+            mirror.start()
+            shows(bucket, JOURNAL_FILE, b"1\n")
+            mirror.discard()
+            shutil.rmtree(folder)
+            raise InputError("--ae-epochs is 0", "it must be more", "give more")
+
+    with pytest.raises(InputError, match="ae-epochs"):
+        sweep()
+    assert bucket.files() == {}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "stays"),
+    [
+        ("1\n2\n3\n", "1\n2\n", "here"),  # the last lines did not get there
+        ("1\n", "1\n2\n", "there"),
+        ("1\n2 of a head that was cut off\n", "1\n2\n3\n", "there"),
+    ],
+)
+def test_the_journal_that_has_all_of_the_other_stays(
+    bucket: Bucket, folder: Path, here: str, there: str, stays: str
+) -> None:
+    bucket.write("sweep.json", b"{}")
+    bucket.write(JOURNAL_FILE, there.encode())
+    (folder / JOURNAL_FILE).write_text(here)
+    for age_s in (-3600, 3600):  # whatever the clocks say
+        os.utime(folder / JOURNAL_FILE, (time.time() - age_s,) * 2)
+        bring_sweep(folder)
+        assert (folder / JOURNAL_FILE).read_text() == (here if stays == "here" else there)
+
+
+def test_an_evaluation_brings_its_own_files_alone(bucket: Bucket, folder: Path) -> None:
+    for name in (JOURNAL_FILE, "sweep.json", "sweep_summary.json"):
+        bucket.write(name, b"there")
+        (folder / name).write_text("here")
+        os.utime(folder / name, (time.time() + 3600,) * 2)
+    bucket.write("test_access.jsonl", b"of another machine\n")
+    (folder / "test_access.jsonl").write_text("of this one\n")
+    (folder / "evaluation.json").write_text("{}")
+    of_another(bucket)
+    publish_evaluation(folder)
+    assert [bucket.read(name) for name in (JOURNAL_FILE, "sweep.json", "sweep_summary.json")] == [
+        b"there"
+    ] * 3
+    assert bucket.read("test_access.jsonl") == b"of another machine\nof this one\n"
+    assert bucket.read("evaluation.json") == b"{}"
+    bucket.remove(RUNNING_FILE)
+    publish_evaluation(folder)
+    assert bucket.read("sweep_summary.json") == b"here"
+    assert bucket.read("test_access.jsonl") == b"of another machine\nof this one\n"
+
+
+def test_what_is_no_sweep_is_not_brought(bucket: Bucket, folder: Path) -> None:
+    bucket.write("first/sweep.json", b"{}")
+    bring_sweep(folder)
+    assert [path.name for path in folder.iterdir()] == [JOURNAL_FILE]
 
 
 def test_the_copy_of_a_running_sweep_is_left_alone(bucket: Bucket, folder: Path) -> None:
@@ -218,6 +336,10 @@ def test_unusable_buckets_are_refused_before_anything_starts(bucket: Bucket, com
         done = command("search", "--name", "one", "--storage", storage)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert told in done.stderr and done.stderr.count("\n") == 1
+    for words in (("distill",), ("distill", "environment"), ("verdict",)):
+        done = command(*words, "--storage", bucket.uri)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--storage is {bucket.uri}, but must be a folder" in done.stderr
     missing = command("search", "--resume", "--name", "none", "--storage", bucket.uri)
     assert missing.returncode == 2
     assert f"--resume names {bucket.uri}/none, where no sweep is" in missing.stderr

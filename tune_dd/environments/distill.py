@@ -20,6 +20,7 @@ from tune_dd.environments.limits import check_target
 from tune_dd.environments.places import place_of
 from tune_dd.flags import INTERRUPTED, FlagParser, add_config, parser
 from tune_dd.runs.folder import check_writable, refuse_existing, run_path
+from tune_dd.runs.places import refuse_bucket
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
 from tune_dd.threads import check_threads
@@ -59,6 +60,7 @@ def distill_environment(argv: Sequence[str]) -> int:
     check_threads(settings.probe.threads)
     task = task_of(settings.distilled)
     check_target(task, settings.probe.target_return)
+    refuse_bucket("--storage", flags["storage"])
     name = flags["run_name"] or f"b{settings.distilled.batch_size}-s{settings.outer.seed}"
     folder = run_path(Path(flags["storage"]), flags["name"], *place_of(task), name)
     refuse_existing(folder)

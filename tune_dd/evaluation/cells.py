@@ -41,10 +41,8 @@ from tune_dd.evaluation.scored import (
     estimates,
     mean_score,
 )
-from tune_dd.evaluation.test_scores import TestScores
+from tune_dd.evaluation.test_scores import ACCESS_LOG, TestScores
 from tune_dd.sweeps.latent.settings import TIE_BREAKS
-
-ACCESS_LOG = "test_access.jsonl"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from tune_dd.evaluation.intervals import Hits
 from tune_dd.runs.folder import RESTORE, check_shape, read_json, write_json
 
 FOLDER = "test_scores"
+ACCESS_LOG = "test_access.jsonl"
+"""Beside that folder: a line for each reading of test."""
 WHAT = "scores on test"
 _SHAPE = {"scores": [dict], "items": int, "hits": str, "per_class": list}
 

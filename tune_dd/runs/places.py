@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from trainables.buckets import Bucket, is_uri
+from trainables.errors import InputError
 from trainables.latent.cache import default_cache
 from tune_dd.runs.folder import check_writable
 
@@ -71,16 +72,29 @@ def check_storage(storage: str) -> None:
     Bucket(storage).remove(name)
 
 
-def bring(folder: Path) -> None:
+def refuse_bucket(flag: str, place: str) -> None:
+    """Of what is no sweep.
+
+    Raises:
+        InputError: the place is named by a URI.
+    """
+    if is_uri(place):
+        raise InputError(
+            f"{flag} is {place}", "must be a folder: sweeps alone can lie in a bucket", "give a folder"
+        )
+
+
+def bring(folder: Path, leave: Collection[str] = ()) -> None:
     """Copy to this machine what a bucket has of these results and this machine has not, or an older version.
 
-    Files of a trial's folder are written once: one of the same size is the same.
+    Files of a trial's folder that are as long are taken for the same.
 
     Args:
         folder: of a run or a sweep; nothing happens where it is no copy.
+        leave: names that are left alone.
 
     Raises:
-        InputError: the bucket cannot be read.
+        StoreError: the bucket cannot be read.
     """
     bucket = bucket_of(folder)
     if bucket is None:
@@ -94,38 +108,41 @@ def bring(folder: Path) -> None:
             bucket.download(name, file)
             os.utime(file, (made.timestamp(),) * 2)  # what is changed here from now on is newer
 
-    all_at_once(bring_file, [(name, *of) for name, of in _results(bucket).items()])
+    all_at_once(bring_file, [(name, *of) for name, of in results_in(bucket).items() if name not in leave])
 
 
-def publish(folder: Path) -> None:
+def publish(folder: Path, patterns: Sequence[str]) -> None:
     """Copy to the bucket what is newer here.
 
     Args:
         folder: of a run or a sweep; nothing happens where it is no copy.
+        patterns: of the files that may go there, such as ``evaluation*.json``.
 
     Raises:
-        InputError: the bucket cannot be written.
+        StoreError: the bucket cannot be written.
     """
     bucket = bucket_of(folder)
     if bucket is None:
         return
-    there = _results(bucket)
-    changed: list[tuple[Path, str]] = []
-    for file in result_files(folder):
-        name = str(file.relative_to(folder))
-        size, made = there.get(name, (None, None))
-        if made is None or ((size != file.stat().st_size or "/" not in name) and made < _changed(file)):
-            changed.append((file, name))
-    # The sweep's own files tell of those in folders.
-    for own in (False, True):
-        all_at_once(bucket.upload, [of for of in changed if ("/" not in of[1]) == own])
+    there = results_in(bucket)
+    found = [file for pattern in patterns for file in folder.glob(pattern) if file.is_file()]
+    files = [(file, str(file.relative_to(folder))) for file in found]
+    all_at_once(bucket.upload, [(file, name) for file, name in files if is_newer(file, there.get(name))])
+
+
+def is_newer(file: Path, there: tuple[int, datetime] | None) -> bool:
+    """Whether a file was changed after its object, of a size and a time, was made, or there is none."""
+    return there is None or there[1] < _changed(file)
 
 
 def all_at_once(do: Callable[..., object], all_arguments: Sequence[tuple[Any, ...]]) -> None:
-    """Requests take longer to be answered than to be made."""
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    """Requests take longer to be answered than to be made. After one that fails no other is begun."""
+    pool = ThreadPoolExecutor(REQUESTS)
+    try:
         for done in [pool.submit(do, *arguments) for arguments in all_arguments]:
             done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def result_files(folder: Path) -> list[Path]:
@@ -134,7 +151,7 @@ def result_files(folder: Path) -> list[Path]:
     return [path for path in found if not _is_hidden(str(path.relative_to(folder)))]
 
 
-def _results(bucket: Bucket) -> dict[str, tuple[int, datetime]]:
+def results_in(bucket: Bucket) -> dict[str, tuple[int, datetime]]:
     return {
         name: of
         for name, of in bucket.files().items()

@@ -11,7 +11,7 @@ from typing import Any
 from trainables.errors import InputError, nearest_name
 from tune_dd.runs.folder import check_shape, read_json
 from tune_dd.runs.places import folder_of, place_of
-from tune_dd.sweeps.journal import bring_sweep
+from tune_dd.sweeps.copies import bring_sweep
 from tune_dd.sweeps.results import (
     SWEEP_FILE,
     SWEEP_SUMMARY_FILE,

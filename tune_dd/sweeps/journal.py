@@ -10,7 +10,6 @@ trial is there once.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import fcntl
 import json
@@ -23,7 +22,6 @@ from typing import Any
 
 from trainables.errors import InputError
 from tune_dd.runs.folder import RESTORE
-from tune_dd.runs.places import bring
 from tune_dd.sweeps.settings import Cell
 
 JOURNAL_FILE = "journal.jsonl"
@@ -161,22 +159,6 @@ def read_records(folder: Path, cell_type: type[Cell]) -> dict[str, TrialRecord]:
         InputError: if the file is damaged.
     """
     return _read(folder / JOURNAL_FILE, cell_type)[0]
-
-
-def bring_sweep(folder: Path) -> None:
-    """Where a sweep's results lie in a bucket, bring its copy here up to date.
-
-    A sweep that runs on this machine has a copy ahead of the bucket.
-
-    Raises:
-        InputError: the bucket cannot be read.
-    """
-    with contextlib.suppress(FileNotFoundError), (folder / JOURNAL_FILE).open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-    bring(folder)
 
 
 def _read(path: Path, cell_type: type[Cell]) -> tuple[dict[str, TrialRecord], int]:

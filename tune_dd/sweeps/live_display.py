@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ MOST_CELLS_SHOWN = 3
 
 
 class LiveDisplay:
-    """Shows progress on a stream.
+    """Shows progress on a stream; threads may have something to say at the same time.
 
     Args:
         stream: a terminal, or anything that takes text.
@@ -32,14 +33,16 @@ class LiveDisplay:
         self._terminal = self._stream.isatty()
         self._shown = ""
         self._shown_at = float("-inf")
+        self._writing = threading.Lock()
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        if self._terminal and self._shown:
-            self._stream.write("\r\x1b[2K")
-            self._shown = ""
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        with self._writing:
+            if self._terminal and self._shown:
+                self._stream.write("\r\x1b[2K")
+                self._shown = ""
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
     def show(self, line: str, now: bool = False) -> None:
         """The line of the moment; on a terminal it takes the place of the former one.
@@ -50,13 +53,14 @@ class LiveDisplay:
         period = TERMINAL_PERIOD_S if self._terminal else FILE_PERIOD_S
         if line == self._shown or (not now and time.monotonic() - self._shown_at < period):
             return
-        if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write("\r\x1b[2K" + (line if len(line) <= width else line[: width - 1] + "…"))
-        else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
-        self._shown, self._shown_at = line, time.monotonic()
+        with self._writing:
+            if self._terminal:
+                width = shutil.get_terminal_size().columns - 1
+                self._stream.write("\r\x1b[2K" + (line if len(line) <= width else line[: width - 1] + "…"))
+            else:
+                self._stream.write(line + "\n")
+            self._stream.flush()
+            self._shown, self._shown_at = line, time.monotonic()
 
     def end(self) -> None:
         """Leave the last line standing."""

@@ -10,9 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainables.buckets import Bucket
-from trainables.errors import InputError
-from tune_dd.runs.places import all_at_once, bucket_of, publish, result_files
+from trainables.buckets import Bucket, StoreError
+from tune_dd.runs.places import all_at_once, bucket_of, is_newer, result_files, results_in
 from tune_dd.sweeps.checkpoints import BucketCheckpoints, Checkpoints
 from tune_dd.sweeps.journal import JOURNAL_FILE
 from tune_dd.sweeps.lease import Lease, TakenOver
@@ -35,21 +34,25 @@ class Mirror:
         say: told of what the user should know.
 
     Attributes:
-        complaint: why the sweep must not go on.
         checkpoints: of its trials.
     """
 
     def __init__(self, folder: Path, bucket: Bucket, say: Callable[[str], None]) -> None:
-        self.complaint: InputError | None = None
         self.checkpoints = BucketCheckpoints(bucket, self._remove_later)
         self._folder, self._bucket, self._say = folder, bucket, say
         self._lease = Lease(bucket)
         self._published: dict[Path, tuple[int, int]] = {}
-        self._journal = b""
+        self._journal: bytes | None = b""
         self._obsolete: list[str] = []
+        self._failed: Exception | None = None
         self._silent = False
         self._leave = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+
+    @property
+    def complaint(self) -> Exception | None:
+        """Why the sweep must not go on."""
+        return self._lease.lost or self._failed
 
     def __enter__(self) -> Self:
         self._lease.take(self._say)
@@ -57,30 +60,46 @@ class Mirror:
 
     def start(self) -> None:
         """The files here are as the sweep has them; from now on they are followed."""
-        self._published, self._journal = dict(self._looks()), (self._folder / JOURNAL_FILE).read_bytes()
-        publish(self._folder)
+        self._journal = self._bucket.read(JOURNAL_FILE)
+        there = results_in(self._bucket)
+        self._published = {
+            file: look
+            for file, look in self._looks()
+            if not is_newer(file, there.get(str(file.relative_to(self._folder))))
+        }
         self._thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-            if not isinstance(self.complaint, TakenOver):
+        try:
+            if self._stop() and self._lease.lost is None:
                 self._last(quietly=kind is not None)
-        with contextlib.suppress(InputError):
-            self._lease.give_back()
+            if kind is None and self.complaint is not None:
+                raise self.complaint
+        finally:
+            with contextlib.suppress(StoreError):
+                self._lease.give_back()
+
+    def _stop(self) -> bool:
+        """End the thread; whether it was at work until now."""
+        working = self._thread.ident is not None and not self._leave.is_set()
+        self._leave.set()
+        if working:
+            self._thread.join()
+        return working
 
     def _last(self, *, quietly: bool) -> None:
         for tries_left in reversed(range(LAST_TRIES)):
             try:
                 self._bring()
-            except InputError as error:
+            except TakenOver:
+                return
+            except StoreError as error:
                 if tries_left:
                     time.sleep(PERIOD_S)
                 elif not quietly:
-                    raise InputError(
+                    raise StoreError(
                         error.value,
                         f"the last results are to go there; they are whole in {self._folder}",
                         "mend that, and give the same command with --resume",
@@ -93,19 +112,21 @@ class Mirror:
         while not self._leave.wait(pause):
             began = time.thread_time()
             try:
-                self._lease.renew()
-                self._bring()
-            except TakenOver as taken:
-                self.complaint = taken
+                try:
+                    self._bring()
+                except TakenOver:
+                    return
+                except FileNotFoundError:
+                    pass  # a trial's folder is being replaced
+                except StoreError as error:  # a store that does not answer may do so again
+                    if not self._silent:
+                        self._say(f"warning: {error} Results are copied there once that is possible.")
+                    self._silent = True
+                else:
+                    self._silent = False
+            except Exception as error:  # any: nobody would be told of it otherwise
+                self._failed = error
                 return
-            except FileNotFoundError:
-                pass  # a trial's folder is being replaced
-            except (InputError, OSError) as error:  # a store that does not answer may do so again
-                if not self._silent:
-                    self._say(f"warning: {error} The sweep goes on, and tries again.")
-                self._silent = True
-            else:
-                self._silent = False
             pause = max(PERIOD_S, (time.thread_time() - began) / MOST_TIME)
 
     def _bring(self) -> None:
@@ -116,6 +137,7 @@ class Mirror:
         all_at_once(self._bucket.upload, [(file, str(file.relative_to(self._folder))) for file, _ in changed])
         self._published |= dict(changed)
         if journal != self._journal:
+            self._lease.check()
             self._bucket.write(JOURNAL_FILE, journal)
             self._journal = journal
         all_at_once(lambda name: (self._bucket / name).clear(), [(name,) for name in obsolete])
@@ -133,8 +155,12 @@ class Mirror:
         self._obsolete.append(checkpoint)
 
     def discard(self) -> None:
-        """Nothing of the sweep stays in the bucket."""
-        self._bucket.clear()
+        """Nothing of the sweep stays in the bucket, unless it is another machine's by now."""
+        self._stop()
+        self._leave.set()
+        with contextlib.suppress(StoreError, TakenOver):
+            self._lease.check()
+            self._bucket.clear()
 
 
 class Unmirrored:

@@ -80,7 +80,7 @@ def check_place(config: SweepConfig, resume: bool) -> Path:
         raise InputError(
             f"--storage is {config.storage}",
             f"that is inside the sweep {around.name}, and sweeps lie side by side",
-            f"give --storage {around.parent}",
+            f"give --storage {place_of(around.parent)}",
         )
     check_writable("--storage", folder)
     place = folder

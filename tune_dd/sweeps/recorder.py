@@ -14,8 +14,10 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from trainables.buckets import STORES_WORDS, StoreError
 from trainables.whole_files import NO_ROOM
 from tune_dd.clusters.ready import ready_nodes
+from tune_dd.runs.places import place_of
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay, progress_line
@@ -161,6 +163,12 @@ class SweepRecorder(Callback):
             self.halt = Halt("disk_full")
             return
         trial_id, reason = own_id(trial.trial_id), _reason(text)
+        if STORES_WORDS in reason:  # no failure of the trial's, which would only meet it again
+            raise StoreError(
+                f"trial {trial_id} cannot reach {place_of(self._folder)} ({reason})",
+                "checkpoints are kept there",
+                "go on with --resume once the store answers",
+            )
         self._journal.broke_off(trial_id, reason)
         undecided = 0
         if self._config.address is not None and reason == WORKER_DIED:

@@ -19,6 +19,7 @@ from tune_dd.runs.folder import (
 )
 from tune_dd.runs.places import folder_of, place_of
 from tune_dd.sweeps.axes import Axis
+from tune_dd.sweeps.copies import SWEEP_FILE as SWEEP_FILE
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -29,7 +30,6 @@ if TYPE_CHECKING:  # these import Ray
     from tune_dd.sweeps.checkpoints import Checkpoints
     from tune_dd.sweeps.kind import Kind
 
-SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
 UNREAD_FILE = "evaluation_without_test.json"
@@ -96,7 +96,7 @@ def read_sweep(folder: Path, flag: str) -> dict[str, Any]:
             f"{flag} names {place_of(folder)}, where no sweep is",
             f"a sweep's folder holds {SWEEP_FILE}",
             "check --name and --storage"
-            + (f"; the sweep {around.name} lies in --storage {around.parent}" if around else ""),
+            + (f"; the sweep {around.name} lies in --storage {place_of(around.parent)}" if around else ""),
         )
     content = check_schema(path, read_json(path, _SETTINGS))
     check_shape(path, _SETTINGS, content, {"config": dict})

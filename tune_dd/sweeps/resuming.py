@@ -10,7 +10,8 @@ from typing import Any
 from trainables.errors import InputError
 from trainables.schema import flag_name
 from tune_dd.runs.places import place_of
-from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord, bring_sweep
+from tune_dd.sweeps.copies import bring_sweep
+from tune_dd.sweeps.journal import JOURNAL_FILE, TrialRecord
 from tune_dd.sweeps.results import (
     SWEEP_FILE,
     read_sweep,

@@ -15,8 +15,9 @@ from typing import Any
 from trainables.errors import InputError
 from tune_dd.runs.folder import read_json, write_json
 from tune_dd.runs.places import place_of
+from tune_dd.sweeps.copies import bring_sweep
 from tune_dd.sweeps.front_picture import FRONTS_FILE, draw_fronts
-from tune_dd.sweeps.journal import Journal, bring_sweep
+from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.mirror import Mirror, Unmirrored, mirrored
@@ -91,6 +92,7 @@ def _run_mirrored(
     if resume:
         bring_sweep(folder)  # another machine may have run it until a moment ago
     else:
+        check_place(config, resume)  # once more: checks may take minutes
         try:
             folder.mkdir(parents=True)
         except FileExistsError:  # another process took the name meanwhile
@@ -216,6 +218,8 @@ class _Sweep:
                 f" --storage {quote(place_of(folder.parent))}"
             )
             raise
+        if self.mirror.complaint is not None:
+            raise self.mirror.complaint
         facts = self.kind.facts
         check_same_sources(folder, self.config, facts)
         self.kind.keep(folder)

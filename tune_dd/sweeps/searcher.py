@@ -15,6 +15,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
+from trainables.buckets import StoreError
 from trainables.errors import InputError
 from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import Journal, TrialRecord
@@ -125,13 +126,19 @@ class JournaledSearch(SearchAlgorithm):
 
 
 def opens(kind: Kind[Any], checkpoints: Checkpoints, name: str) -> bool:
-    """Whether a checkpoint can be gone on from; where it is damaged, the trial starts again."""
-    if not checkpoints.exists(name):
-        return False
+    """Whether a checkpoint can be gone on from; where it is damaged, the trial starts again.
+
+    Raises:
+        StoreError: it lies in a bucket that does not answer.
+    """
     try:
+        if not checkpoints.exists(name):
+            return False
         with checkpoints.opened(name) as checkpoint:
             assert checkpoint is not None
             kind.check_checkpoint(checkpoint)
+    except StoreError:
+        raise
     except (InputError, OSError, ValueError) as error:
         warnings.warn(f"a checkpoint is damaged, and its trial starts again: {error}", stacklevel=2)
         return False

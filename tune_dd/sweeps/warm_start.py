@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tune_dd.sweeps.journal import JOURNAL_FILE, bring_sweep, read_records
+from tune_dd.sweeps.copies import bring_sweep
+from tune_dd.sweeps.journal import JOURNAL_FILE, read_records
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.proposals import MismatchError, Proposals
 from tune_dd.sweeps.results import read_sweep, sweep_path
