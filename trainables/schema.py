@@ -7,6 +7,7 @@ A field is declared with :func:`option`, which carries its help text and its rul
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 import types
@@ -55,11 +56,16 @@ def flag_name(field: str) -> str:
 
 def value_type(config: type, field: str) -> tuple[type, bool]:
     """The plain type of a field (``int``, ``float``, ``str`` or ``bool``) and whether it may be ``None``."""
-    hint = typing.get_type_hints(config)[field]
+    hint = _hints(config)[field]
     if isinstance(hint, types.UnionType):
         inner = [part for part in typing.get_args(hint) if part is not type(None)]
         return inner[0], True
     return hint, False
+
+
+@functools.cache  # evaluating them takes as long as all else of a configuration's check
+def _hints(config: type) -> dict[str, Any]:
+    return typing.get_type_hints(config)
 
 
 def check_options(config: Any) -> None:

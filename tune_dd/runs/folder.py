@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib.metadata
 import json
 import os
@@ -234,7 +235,15 @@ def experiment_summary(
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of all that scores depend on, the project's git commit among them where there is one."""
+    """Versions of all that scores depend on, the project's git commit among them where there is one.
+
+    They are looked up once: what this process runs is what it has imported.
+    """
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {"tune-dd": __version__, "commit": git_commit()}
     found |= {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:

@@ -115,7 +115,8 @@ class CellStudy:
         self._study.add_trial(
             create_trial(state=TrialState.RUNNING, params=dict(record.params), distributions=distributions)
         )
-        self._live[trial_id] = Trial(self._study, self._study.trials[-1]._trial_id)
+        # Not `trials`, which copies all of them.
+        self._live[trial_id] = Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
         self._asked += 1
         self._known.append(dict(record.params))
         if record.status is not None:
