@@ -25,7 +25,7 @@ from tune_dd.sweeps.environment.controls import random_returns
 from tune_dd.sweeps.environment.settings import EnvironmentCell, EnvironmentSweep
 from tune_dd.sweeps.environment.task_facts import task_facts
 from tune_dd.sweeps.journal import Journal, TrialRecord, read_records
-from tune_dd.sweeps.live_display import LiveDisplay, progress_line
+from tune_dd.sweeps.live_display import LiveDisplay, Standing, progress_line
 from tune_dd.sweeps.proposals import CellStudy, MismatchError, Proposals
 from tune_dd.sweeps.results import KINDS, ranking, recorded_config
 from tune_dd.sweeps.resuming import check_same_sources, resumed_config
@@ -286,13 +286,13 @@ class TestWords:
         records = [
             trial("0", config.cells[0], 487.31, 490.0), trial("1", config.cells[1], 1499.0, 490.0)
         ]  # fmt: skip
-        line = progress_line(config, records, config.open().score_words, 9, None, workers=1)
+        line = progress_line(Standing(config, records), config.open().score_words, 9, None, workers=1)
         assert line.endswith("| best 487.3 ± 2.1 at 2, 1,499.0 ± 2.1 at 512 states")
 
     def test_live_line_of_the_smallest_batch(self) -> None:
         config = EnvironmentSweep(name="x", space="smallest_batch", settings={"target_return": 475.0})
         records = [trial("0", config.cells[0], 487.31, 490.0, compactness=1.25)]
-        line = progress_line(config, records, config.open().score_words, 9, None, workers=1)
+        line = progress_line(Standing(config, records), config.open().score_words, 9, None, workers=1)
         assert line.endswith("| best 487.3 ± 2.1 with 3 states")
 
     def test_equal_returns_are_ranked_by_the_other(self) -> None:

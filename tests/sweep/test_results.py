@@ -12,7 +12,7 @@ from trainables.errors import InputError
 from tune_dd.sweeps.finished import no_scores, read_summary
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
-from tune_dd.sweeps.live_display import progress_line
+from tune_dd.sweeps.live_display import Standing, progress_line
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking, summarise, write_sweep
 from tune_dd.sweeps.runner import SweepOutcome
@@ -100,7 +100,7 @@ def test_scores_on_the_way_are_not_denied(tmp_path: Path) -> None:
 def test_numbers_go_with_their_words(number: int, words: str, tmp_path: Path) -> None:
     assert counted(number, "trial") == words
     assert [counted(share, "GPU") for share in (0.5, 1.0, 2.0)] == ["0.5 GPUs", "1 GPU", "2 GPUs"]
-    assert progress_line(CONFIG, [], str, number, None, workers=1).startswith(f"0 of {words}, ")
+    assert progress_line(Standing(CONFIG, []), str, number, None, workers=1).startswith(f"0 of {words}, ")
 
 
 @pytest.mark.parametrize("status", ["completed", None, "failed"])

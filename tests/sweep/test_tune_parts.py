@@ -18,7 +18,7 @@ from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.cell import LatentCell
 from tune_dd.sweeps.latent.settings import LatentSweep
-from tune_dd.sweeps.live_display import LiveDisplay, clock, progress_line
+from tune_dd.sweeps.live_display import LiveDisplay, Standing, clock, progress_line
 from tune_dd.sweeps.searcher import GRACE_ITERATIONS, CellScheduler, opens
 
 STEPS = {"proto_steps_base": 30, "steps_per_iteration": 10}
@@ -163,7 +163,7 @@ class TestDisplay:
             TrialRecord("3", cells[1], {}, {}),
             TrialRecord("4", cells[1], {}, {}),
         ]
-        line = progress_line(config, records, config.open().score_words, 9, 65.0, workers=1)
+        line = progress_line(Standing(config, records), config.open().score_words, 9, 65.0, workers=1)
         assert line == (
             "3 of 9 trials, 1 complete, 1 stopped early, 1 failed, 1 running"
             " | best 90.0% at 1, 95.0% at 10 per class | 1:05 left"

@@ -7,14 +7,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import TextIO
 
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.pareto import front
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking
-from tune_dd.sweeps.settings import SweepConfig
+from tune_dd.sweeps.settings import Cell, SweepConfig
 
 TERMINAL_PERIOD_S = 0.5
 FILE_PERIOD_S = 10.0
@@ -44,14 +44,19 @@ class LiveDisplay:
             self._stream.write(line + "\n")
             self._stream.flush()
 
+    @property
+    def due(self) -> bool:
+        """Whether the line shown last is old enough for another."""
+        period = TERMINAL_PERIOD_S if self._terminal else FILE_PERIOD_S
+        return time.monotonic() - self._shown_at >= period
+
     def show(self, line: str, now: bool = False) -> None:
         """The line of the moment; on a terminal it takes the place of the former one.
 
         Args:
             now: whether it should be shown though the former is recent.
         """
-        period = TERMINAL_PERIOD_S if self._terminal else FILE_PERIOD_S
-        if line == self._shown or (not now and time.monotonic() - self._shown_at < period):
+        if line == self._shown or not (now or self.due):
             return
         with self._writing:
             if self._terminal:
@@ -70,9 +75,38 @@ class LiveDisplay:
         self._shown = ""
 
 
+class Standing:
+    """How trials have ended, and the best of each cell: kept up as they end, however many there are.
+
+    Args:
+        records: all of the sweep's, those that are added to it later too.
+    """
+
+    def __init__(self, config: SweepConfig, records: Collection[TrialRecord]) -> None:
+        self.config, self._records = config, records
+        self.ended: Counter[str] = Counter()
+        self.best: dict[Cell, list[TrialRecord]] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: TrialRecord) -> None:
+        """A trial that may have ended."""
+        if record.status is None:
+            return
+        self.ended[record.status] += 1
+        cell, config = record.cell, self.config
+        # What was bettered once is bettered for good.
+        rivals = [*self.best.get(cell, ()), record]
+        self.best[cell] = front(rivals, cell, config) if config.axes else ranking(rivals, cell, config)[:1]
+
+    @property
+    def unended(self) -> int:
+        """Trials that run or wait."""
+        return len(self._records) - self.ended.total()
+
+
 def progress_line(
-    config: SweepConfig,
-    records: Iterable[TrialRecord],
+    standing: Standing,
     score_words: Callable[[TrialRecord], str],
     total: int,
     seconds_left: float | None,
@@ -85,8 +119,7 @@ def progress_line(
         total: trials of the whole sweep.
         workers: trials that run at a time.
     """
-    records = list(records)
-    ended = Counter(record.status for record in records if record.status is not None)
+    ended = standing.ended
     parts = [f"{ended.total()} of {counted(total, 'trial')}"]
     for status, words in (
         ("completed", "complete"),
@@ -96,21 +129,22 @@ def progress_line(
     ):
         if ended[status] or status in ("completed", "stopped_early"):
             parts.append(f"{ended[status]} {words}")
-    running = min(len(records) - ended.total(), workers)  # the others wait for a worker
+    running = min(standing.unended, workers)  # the others wait for a worker
     line = ", ".join([*parts, f"{running} running"])
-    best = _best(config, records, score_words)
+    best = _best(standing, score_words)
     if best:
-        line += f" | {'' if config.axes else 'best '}{best}"
+        line += f" | {'' if standing.config.axes else 'best '}{best}"
     if seconds_left is not None:
         line += f" | {clock(seconds_left)} left"
     return line
 
 
-def _best(config: SweepConfig, records: list[TrialRecord], score_words: Callable[[TrialRecord], str]) -> str:
-    cells = config.cells
+def _best(standing: Standing, score_words: Callable[[TrialRecord], str]) -> str:
+    config, cells = standing.config, standing.config.cells
+    found = [(cell, best) for cell in cells if (best := standing.best.get(cell))]
     if config.axes:
-        return _fronts(config, records, score_words)
-    leaders = [(cell, ranked[0]) for cell in cells if (ranked := ranking(records, cell, config))]
+        return _fronts(found, len(cells), score_words)
+    leaders = [(cell, best[0]) for cell, best in found]
     if len(cells) > MOST_CELLS_SHOWN:
         leaders = sorted(leaders, key=lambda pair: -pair[1].scores[config.metric])[:1]
         return "".join(f"{score_words(record)} ({cell})" for cell, record in leaders)
@@ -123,17 +157,15 @@ def _best(config: SweepConfig, records: list[TrialRecord], score_words: Callable
 
 
 def _fronts(
-    config: SweepConfig, records: list[TrialRecord], score_words: Callable[[TrialRecord], str]
+    fronts: list[tuple[Cell, list[TrialRecord]]], cells: int, score_words: Callable[[TrialRecord], str]
 ) -> str:
     """Each front's ends, and of many the longest one's."""
-    fronts = [(cell, found) for cell in config.cells if (found := front(records, cell, config))]
-    if len(config.cells) > MOST_CELLS_SHOWN:
+    if cells > MOST_CELLS_SHOWN:
         fronts = sorted(fronts, key=lambda pair: -len(pair[1]))[:1]
-    where = len(config.cells) > 1
     return ", ".join(
         f"front of {len(found)}, "
         + " to ".join(dict.fromkeys(score_words(found[place]) for place in (0, -1)))
-        + (f" ({cell})" if where else "")
+        + (f" ({cell})" if cells > 1 else "")
         for cell, found in fronts
     )
 

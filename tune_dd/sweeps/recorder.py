@@ -20,7 +20,7 @@ from tune_dd.clusters.ready import ready_nodes
 from tune_dd.runs.places import place_of
 from tune_dd.sweeps.journal import Journal
 from tune_dd.sweeps.kind import Kind
-from tune_dd.sweeps.live_display import LiveDisplay, progress_line
+from tune_dd.sweeps.live_display import LiveDisplay, Standing, progress_line
 from tune_dd.sweeps.mirror import Mirror, Unmirrored
 from tune_dd.sweeps.nodes_lost import Nodes
 from tune_dd.sweeps.preflight import room
@@ -110,6 +110,7 @@ class SweepRecorder(Callback):
         self._kind, self._folder, self._journal, self._proposals = kind, folder, journal, proposals
         self._config, self._display, self.workers = kind.config, display, workers
         self._mirror = mirror
+        self._standing = Standing(kind.config, journal.records.values())
         self._tensorboard = TensorboardLog(folder / "tensorboard")
         self.halt: Halt | None = None
         self.started = time.monotonic()
@@ -184,6 +185,7 @@ class SweepRecorder(Callback):
             return
         write_run(self._kind, self._folder, record, status, self._mirror.checkpoints)
         self._journal.ended(trial_id, status, reason)
+        self._standing.add(record)
         self._proposals.finish(trial_id, record)
         self._tensorboard.close(trial_id)
         self._ended_here += 1
@@ -235,9 +237,10 @@ class SweepRecorder(Callback):
 
     def show(self, now: bool = False) -> None:
         """Show how the sweep stands."""
+        if not (now or self._display.due):
+            return
         line = progress_line(
-            self._config,
-            self._journal.records.values(),
+            self._standing,
             self._kind.score_words,
             self._proposals.total,
             self._seconds_left(),
@@ -250,8 +253,7 @@ class SweepRecorder(Callback):
         passed = time.monotonic() - self.started
         left = None
         if self._ended_here >= max(ENDED_FOR_A_PACE, 2 * self.workers):
-            ended = sum(record.status is not None for record in self._journal.records.values())
-            left = passed / self._ended_here * (self._proposals.total - ended)
+            left = passed / self._ended_here * (self._proposals.total - self._standing.ended.total())
         if self._config.time_budget_s is not None:
             remaining = max(self._config.time_budget_s - passed, 0.0)
             left = remaining if left is None else min(left, remaining)
