@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,100 +12,16 @@ import pytest
 
 from tests.conftest import Command
 from tests.sweep import sweeps
+from tests.sweep.leases import of_another, owner
 from trainables.buckets import Bucket, StoreError
 from trainables.errors import InputError
 from tune_dd.evaluation.published import publish_evaluation
 from tune_dd.runs.places import folder_of
-from tune_dd.sweeps import lease as lease_module
 from tune_dd.sweeps import mirror as mirror_module
 from tune_dd.sweeps.copies import bring_sweep
 from tune_dd.sweeps.journal import JOURNAL_FILE
-from tune_dd.sweeps.lease import RUNNING_FILE, Lease, TakenOver
+from tune_dd.sweeps.lease import RUNNING_FILE, TakenOver
 from tune_dd.sweeps.mirror import Mirror, mirrored
-
-
-def owner(bucket: Bucket) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(bucket.read(RUNNING_FILE) or b"")
-    return found
-
-
-def of_another(bucket: Bucket, token: str = "theirs") -> None:
-    bucket.write(RUNNING_FILE, json.dumps({"host": "elsewhere", "pid": 1, "token": token}).encode())
-
-
-def test_who_is_not_heard_of_any_more_is_followed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "STALE_S", 2.0)
-    of_another(bucket)
-    said: list[str] = []
-    began = time.monotonic()
-    Lease(bucket).take(said.append)
-    assert 1 < time.monotonic() - began < 10
-    assert said == ["waiting up to 2 s, to see whether elsewhere still runs this sweep"]
-    assert owner(bucket)["pid"] == os.getpid()
-    assert bucket.files().keys() == {RUNNING_FILE}
-
-
-def test_who_still_runs_a_sweep_is_not_disturbed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_another(bucket)
-
-    def renewed(seconds: float) -> None:
-        wait(1.1)  # the store's clock tells seconds
-        of_another(bucket)
-
-    wait = time.sleep
-    monkeypatch.setattr(lease_module.time, "sleep", renewed)
-    with pytest.raises(InputError, match=r"is running on elsewhere, but one machine at a time"):
-        Lease(bucket).take(lambda line: None)
-    assert owner(bucket)["host"] == "elsewhere"
-
-
-def test_of_two_that_take_it_at_once_one_has_it(bucket: Bucket) -> None:
-    with ThreadPoolExecutor() as pool:
-        taken = [pool.submit(Lease(bucket).take, print) for _ in range(2)]
-    errors = [one.exception() for one in taken]
-    assert sum(error is None for error in errors) == 1
-    assert any("is running on" in str(error) for error in errors)
-
-
-def test_a_process_that_died_here_is_not_waited_for(bucket: Bucket) -> None:
-    lease, said = Lease(bucket), list[str]()
-    child = os.spawnlp(os.P_NOWAIT, "true", "true")
-    os.waitpid(child, 0)
-    dead = {**lease._owner, "pid": child, "token": "former"}
-    bucket.write(RUNNING_FILE, json.dumps(dead).encode())
-    lease.take(said.append)
-    assert said == []
-    lease.give_back()
-    assert bucket.files() == {}
-    # A machine of the same name that was started at another time may well be alive.
-    assert not lease._died_here({**dead, "boot": "another"})
-
-
-@pytest.mark.parametrize("ended", [False, True])
-def test_a_sweep_that_was_taken_over_is_let_go(bucket: Bucket, ended: bool) -> None:
-    """Also where the other machine has brought it to its end, and waits for nobody any more."""
-    lease = Lease(bucket)
-    lease.take(print)
-    lease.check()
-    bucket.remove(RUNNING_FILE) if ended else of_another(bucket)
-    with pytest.raises(TakenOver, match=f"taken over by {'another machine' if ended else 'elsewhere'}"):
-        lease.check()
-    assert lease.lost is not None
-    lease.give_back()
-    assert bucket.read(RUNNING_FILE) is None if ended else owner(bucket)["host"] == "elsewhere"
-
-
-def test_a_sweep_that_runs_is_heard_of(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "RENEWED_S", 0.2)
-    lease = Lease(bucket)
-    lease.take(print)
-    before = bucket.made(RUNNING_FILE)
-    deadline = time.monotonic() + 20
-    while bucket.made(RUNNING_FILE) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    lease.give_back()
-    assert bucket.read(RUNNING_FILE) is None
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ class Lease:
                 self._write()
             except TakenOver:
                 return
-            except (StoreError, OSError):  # whoever writes results tells of it
+            except (StoreError, OSError, ValueError):  # whoever writes results tells of it
                 pass
 
     def _taken(self, found: Mapping[str, Any]) -> InputError:
