@@ -10,7 +10,6 @@ from pathlib import Path
 from ray import tune
 
 from trainables.buckets import Bucket
-from tune_dd.runs.places import bucket_of
 
 _FOLDER = "tune"
 
@@ -98,9 +97,3 @@ class BucketCheckpoints(Checkpoints):
     def for_tune(self, name: str) -> tune.Checkpoint:
         files, place = (self._bucket / name).opened()
         return tune.Checkpoint(place, filesystem=files)
-
-
-def checkpoints_of(folder: Path) -> Checkpoints:
-    """Those of a sweep that is looked at."""
-    bucket = bucket_of(folder)
-    return Checkpoints(folder) if bucket is None else BucketCheckpoints(bucket, lambda name: None)

@@ -123,8 +123,8 @@ class Lease:
             os.kill(found["pid"], 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # of somebody else's
-            return False
+        except PermissionError:  # somebody else's lives
+            pass
         return False
 
     def _age(self) -> float | None:

@@ -157,7 +157,6 @@ class Mirror:
     def discard(self) -> None:
         """Nothing of the sweep stays in the bucket, unless it is another machine's by now."""
         self._stop()
-        self._leave.set()
         with contextlib.suppress(StoreError, TakenOver):
             self._lease.check()
             self._bucket.clear()
