@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tune_dd.runs.places import bring, bucket_of
 from tune_dd.sweeps.journal import JOURNAL_FILE
-
-SWEEP_FILE = "sweep.json"
+from tune_dd.sweeps.results import SWEEP_FILE
 
 
 def bring_sweep(folder: Path) -> None:

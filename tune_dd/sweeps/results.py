@@ -19,7 +19,6 @@ from tune_dd.runs.folder import (
 )
 from tune_dd.runs.places import folder_of, place_of
 from tune_dd.sweeps.axes import Axis
-from tune_dd.sweeps.copies import SWEEP_FILE as SWEEP_FILE
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
 from tune_dd.sweeps.journal import TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
@@ -30,6 +29,7 @@ if TYPE_CHECKING:  # these import Ray
     from tune_dd.sweeps.checkpoints import Checkpoints
     from tune_dd.sweeps.kind import Kind
 
+SWEEP_FILE = "sweep.json"
 SWEEP_SUMMARY_FILE = "sweep_summary.json"
 EVALUATION_FILE = "evaluation.json"
 UNREAD_FILE = "evaluation_without_test.json"
