@@ -97,8 +97,9 @@ class Bucket:
 
     def files(self) -> dict[str, tuple[int, datetime]]:
         """Every object: bytes and the time when it was made (by the store's clock), by name."""
+        place = f"{self.opened()[1]}/"
         return {
-            info.path.removeprefix(f"{self.opened()[1]}/"): (info.size, info.mtime)
+            info.path.removeprefix(place): (info.size, info.mtime)
             for info in self._list(recursive=True)
             if info.is_file
         }

@@ -152,6 +152,7 @@ def result_files(folder: Path) -> list[Path]:
 
 
 def results_in(bucket: Bucket) -> dict[str, tuple[int, datetime]]:
+    """Finished files of results there, but for checkpoints: bytes and when each was made, by name."""
     return {
         name: of
         for name, of in bucket.files().items()

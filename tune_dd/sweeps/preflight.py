@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainables.buckets import is_uri
 from trainables.errors import InputError
 from tune_dd.clusters.nodes import Node
 from tune_dd.runs.folder import check_writable
@@ -66,15 +67,10 @@ def check_place(config: SweepConfig, resume: bool) -> Path:
         InputError: if it is not, cannot be written, or its disk is nearly full.
     """
     folder = sweep_path(config.storage, config.name)
-    bucket = bucket_of(folder)
-    check_storage(config.storage)
-    if not resume and (folder.exists() or (bucket is not None and bucket.read(SWEEP_FILE) is not None)):
-        raise InputError(
-            f"--name is {config.name}, and {place_of(folder)} exists already",
-            "a sweep never mixes with another",
-            f"choose another name, go on with --resume --name {config.name}, "
-            f"or let a new sweep know its trials with --warm-start {config.name}",
-        )
+    if is_uri(config.storage):
+        check_storage(config.storage)
+    if not resume:
+        refuse_taken(config)
     around = sweep_around(folder)
     if around is not None:
         raise InputError(
@@ -94,6 +90,23 @@ def check_place(config: SweepConfig, resume: bool) -> Path:
             "make room or give another folder",
         )
     return folder
+
+
+def refuse_taken(config: SweepConfig) -> None:
+    """Keep results of an earlier sweep.
+
+    Raises:
+        InputError: there is one of that name.
+    """
+    folder = sweep_path(config.storage, config.name)
+    bucket = bucket_of(folder)
+    if folder.exists() or (bucket is not None and bucket.read(SWEEP_FILE) is not None):
+        raise InputError(
+            f"--name is {config.name}, and {place_of(folder)} exists already",
+            "a sweep never mixes with another",
+            f"choose another name, go on with --resume --name {config.name}, "
+            f"or let a new sweep know its trials with --warm-start {config.name}",
+        )
 
 
 def trials_at_a_time(config: SweepConfig, available: Resources) -> int:

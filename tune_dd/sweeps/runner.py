@@ -22,7 +22,7 @@ from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import LiveDisplay
 from tune_dd.sweeps.mirror import Mirror, Unmirrored, mirrored
 from tune_dd.sweeps.plurals import counted
-from tune_dd.sweeps.preflight import Plan, check_place, check_sweep
+from tune_dd.sweeps.preflight import Plan, check_sweep, refuse_taken
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.ray_session import cluster_session
 from tune_dd.sweeps.recorder import SweepRecorder, is_disk_full
@@ -92,11 +92,11 @@ def _run_mirrored(
     if resume:
         bring_sweep(folder)  # another machine may have run it until a moment ago
     else:
-        check_place(config, resume)  # once more: checks may take minutes
+        refuse_taken(config)  # once more: checks may take minutes
         try:
             folder.mkdir(parents=True)
         except FileExistsError:  # another process took the name meanwhile
-            check_place(config, resume)
+            refuse_taken(config)
         write_sweep(folder, config, {}, first_session())
     journal = Journal(folder, config.CELL)
     try:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tune_dd.sweeps.copies import bring_sweep
 from tune_dd.sweeps.journal import JOURNAL_FILE, read_records
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.proposals import MismatchError, Proposals
@@ -33,7 +32,6 @@ def warm_start(
         InputError: there is no such sweep of this kind, or its journal is damaged.
     """
     place = sweep_path(config.storage, old)
-    bring_sweep(place)
     sweep = read_sweep(place, "--warm-start")
     records = list(read_records(place, config.CELL).values()) if (place / JOURNAL_FILE).exists() else []
     same = {
