@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 PROGRAMS = ("ip", "unshare", "nsenter", "sshd", "ssh", "ssh-keygen", "rsync")
 _NETWORK = "10.77.{network}.{host}"
 _SSHD = "/usr/sbin/sshd"
@@ -34,6 +36,19 @@ def missing() -> str | None:
         return f"there is no {lacking[0]}: install openssh-server, iproute2 and rsync"
     tried = subprocess.run(["unshare", "--net", "--pid", "--fork", "--mount", "true"], capture_output=True)
     return None if tried.returncode == 0 else "this sandbox allows no namespaces"
+
+
+def require_hosts(reason: str | None = None) -> None:
+    """Skip a test where its hosts cannot be made; CI must make them.
+
+    Args:
+        reason: why something else that the test needs is not here.
+    """
+    reason = missing() or reason
+    if reason is not None and os.environ.get("CI"):
+        pytest.fail(f"CI must make hosts, but {reason}")
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @dataclass

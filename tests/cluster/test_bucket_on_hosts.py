@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.hosts import Host, Hosts, made_hosts, missing
+from tests.cluster.hosts import Host, Hosts, made_hosts, require_hosts
 from tests.cluster.launcher import BIN
 from tests.conftest import ROOT, Command
 from tests.object_store import new_bucket, object_store
@@ -29,11 +28,7 @@ WORDS = (
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    reason = missing()
-    if reason is not None and os.environ.get("CI"):
-        pytest.fail(f"CI must make hosts, but {reason}")
-    if reason is not None:
-        pytest.skip(reason)
+    require_hosts()
     with made_hosts(tmp_path / "hosts", 2, network=3) as made:
         for host in made.hosts:
             (host.home / ".ray").mkdir()
