@@ -13,6 +13,7 @@ from ray.train._internal import storage
 from ray.tune import TuneError
 from ray.tune.experiment import Experiment, Trial
 
+from trainables.buckets import StoreError
 from trainables.latent.artifacts import ARTIFACTS_FILE
 from trainables.latent_distillation import PROGRESS_FILE, LatentDistillation
 from tune_dd.sweeps.journal import Journal
@@ -54,13 +55,12 @@ class Sweep:
         assert trial is not None
         return trial
 
-    def fail(self, trial: Trial) -> None:
+    def fail(self, trial: Trial, why: str = "it broke") -> None:
         """In Tune's order: the trial's file, the searcher, the callbacks."""
         trial.init_local_path()
-        trial.handle_error(TuneError("it broke"))
+        trial.handle_error(TuneError(why))
         self.search.on_trial_complete(trial.trial_id, error=True)
         self.recorder.on_trial_error(0, [], trial)
-        assert self.recorder.halt is None
 
     def close(self) -> None:
         self.journal.close()
@@ -125,6 +125,18 @@ def test_failed_trial_comes_again_first_from_its_checkpoint(opened: Any, tmp_pat
     assert (third.trial_id, third.checkpoint) == ("00000-3", None)
 
 
+def test_a_trial_that_cannot_reach_the_store_has_not_failed(opened: Any, tmp_path: Path) -> None:
+    sweep = opened()
+    trial = sweep.next()
+    sweep.fail(
+        trial, "OSError: When uploading part: AWS Error NETWORK_CONNECTION during UploadPart: no route"
+    )
+    assert sweep.recorder.halt is not None
+    told = sweep.recorder.halt.error
+    assert isinstance(told, StoreError) and "trial 00000 cannot reach" in str(told)
+    assert (sweep.journal.records["00000"].failures, sweep.journal.records["00000"].status) == (0, None)
+
+
 def test_trial_that_keeps_failing_is_given_up(opened: Any, tmp_path: Path) -> None:
     sweep = opened(num_trials=1)
     for failures in range(MAX_FAILURES + 1):
@@ -133,6 +145,7 @@ def test_trial_that_keeps_failing_is_given_up(opened: Any, tmp_path: Path) -> No
         trial = sweep.next()
         assert trial.trial_id == ("00000" if not failures else f"00000-{failures + 1}")
         sweep.fail(trial)
+        assert sweep.recorder.halt is None
     record = sweep.journal.records["00000"]
     assert (record.status, record.failures, record.reason) == ("failed", MAX_FAILURES + 1, "it broke")
     assert sweep.search.is_finished()
