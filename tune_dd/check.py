@@ -68,9 +68,9 @@ def _findings(flags: Flags) -> Iterator[Finding]:
         for finding in file_findings(path, config):
             accepted &= finding.complaint is None
             yield finding
+        if accepted and is_uri(storage) and flags["address"] is None:
+            yield from looked(f"{storage} can be written from here", partial(check_storage, storage))
         if accepted and is_local(config) and flags["address"] is None:
-            if is_uri(storage):
-                yield from looked(f"{storage} can be written from here", partial(check_storage, storage))
             yield from machine_findings(config, None if is_uri(storage) else Path(storage))
     if flags["address"] is not None:
         yield from _cluster(flags, storage, config)

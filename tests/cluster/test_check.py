@@ -14,6 +14,7 @@ import yaml
 from tests.cluster.hosts import Host, Hosts, made_hosts, require_hosts
 from tests.cluster.launcher import BIN
 from tests.conftest import ROOT
+from trainables.buckets import Bucket
 from tune_dd import check
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -48,6 +49,18 @@ def test_the_shipped_file_has_nothing_to_mend_but_its_addresses(
     launch_file: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert without_machines(launch_file, tmp_path, capsys) == []
+
+
+def test_a_bucket_is_tried_from_here(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text((ROOT / "cluster.yaml").read_text().replace("YOUR-BUCKET", "ours"))
+    assert check.main([str(file), "--storage", bucket.uri]) == 0
+    assert f"{bucket.uri} can be written from here" in lines(capsys.readouterr().out, "ok")
+    assert check.main([str(file), "--storage", "s3://no-such-bucket/results"]) == 2
+    [line] = lines(capsys.readouterr().out, "mend")
+    assert line.startswith("s3://no-such-bucket/results cannot be used (NO_SUCH_BUCKET")
 
 
 def test_an_unknown_key_is_told(
