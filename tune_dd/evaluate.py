@@ -33,7 +33,7 @@ def build_parser() -> FlagParser:
         "Distil the best configurations of each cell of a sweep again on fresh seeds, beside all controls, "
         "choose on validation, then read test once for what was frozen.",
     )
-    made.add_word("results", "the sweep's folder, results/NAME")
+    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
     made.add_flag("--top-k", int, "configurations per cell", default=3, at_least=1)
     made.add_flag("--fresh-seeds", int, "seeds per configuration", default=5, at_least=1)
     made.add_flag(

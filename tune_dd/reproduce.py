@@ -22,7 +22,7 @@ def build_parser() -> FlagParser:
         "Run one trial of a sweep again in this process and compare every score, bit for bit. Exit code 0 "
         "where they are equal, 1 where they differ.",
     )
-    made.add_word("results", "the sweep's folder, results/NAME")
+    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
     made.add_flag("--trial", str, "its id (default: the best of the sweep's last cell)", metavar="ID")
     made.add_flag(
         "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
