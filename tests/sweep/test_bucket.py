@@ -42,14 +42,18 @@ def shows(bucket: Bucket, name: str, content: bytes | None) -> None:
         time.sleep(0.05)
 
 
+def journal(folder: Path, line: str) -> None:
+    with (folder / JOURNAL_FILE).open("a") as stream:
+        stream.write(line)
+
+
 def test_what_is_written_shows_in_the_bucket(bucket: Bucket, folder: Path) -> None:
     with mirrored(folder, print) as mirror:
         mirror.start()
         shows(bucket, JOURNAL_FILE, b"1\n")
         (folder / "run").mkdir()
         (folder / "run" / "summary.json").write_text("{}")
-        with (folder / JOURNAL_FILE).open("a") as stream:
-            stream.write("2\n")
+        journal(folder, "2\n")
         shows(bucket, JOURNAL_FILE, b"1\n2\n")
         assert bucket.read("run/summary.json") == b"{}"
         (folder / "last").write_text("at the very end")
@@ -65,8 +69,7 @@ def test_the_journal_never_tells_of_files_that_are_not_there(
     def slow(self: Bucket, file: Path, name: str) -> None:
         if name == "run/artefact":
             assert bucket.read(JOURNAL_FILE) == b"1\n"
-            with (folder / JOURNAL_FILE).open("a") as stream:  # the sweep goes on meanwhile
-                stream.write("3\n")
+            journal(folder, "3\n")  # the sweep goes on meanwhile
         upload(self, file, name)
 
     monkeypatch.setattr(Bucket, "upload", slow)
@@ -85,8 +88,7 @@ def test_the_journal_never_tells_of_files_that_are_not_there(
         shows(bucket, JOURNAL_FILE, b"1\n")
         (folder / "run").mkdir()
         (folder / "run" / "artefact").write_text("large")
-        with (folder / JOURNAL_FILE).open("a") as stream:
-            stream.write("2\n")
+        journal(folder, "2\n")
         shows(bucket, JOURNAL_FILE, b"1\n2\n3\n")
     # Line 3 came after the files had been looked for: it is told of the next time.
     assert writes == [b"1\n", b"1\n2\n", b"1\n2\n3\n"]

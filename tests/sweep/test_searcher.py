@@ -128,9 +128,7 @@ def test_failed_trial_comes_again_first_from_its_checkpoint(opened: Any, tmp_pat
 def test_a_trial_that_cannot_reach_the_store_has_not_failed(opened: Any, tmp_path: Path) -> None:
     sweep = opened()
     trial = sweep.next()
-    sweep.fail(
-        trial, "OSError: When uploading part: AWS Error NETWORK_CONNECTION during UploadPart: no route"
-    )
+    sweep.fail(trial, "OSError: When uploading part: AWS Error NETWORK_CONNECTION during UploadPart")
     assert sweep.recorder.halt is not None
     told = sweep.recorder.halt.error
     assert isinstance(told, StoreError) and "trial 00000 cannot reach" in str(told)
