@@ -236,10 +236,10 @@ def test_the_copy_of_a_running_sweep_is_left_alone(bucket: Bucket, folder: Path)
 
     bucket.write("sweep.json", b"there")
     (folder / JOURNAL_FILE).write_text("")
-    journal = Journal(folder, LatentCell)
+    running = Journal(folder, LatentCell)
     bring_sweep(folder)
     assert not (folder / "sweep.json").exists()
-    journal.close()
+    running.close()
     bring_sweep(folder)
     assert (folder / "sweep.json").read_text() == "there"
 
