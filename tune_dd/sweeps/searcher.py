@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable
@@ -27,6 +28,24 @@ GRACE_ITERATIONS = 2
 REDUCTION_FACTOR = 3
 # Far beyond any run's length: trials end by themselves, never by this bound.
 MAX_ITERATIONS = GRACE_ITERATIONS * REDUCTION_FACTOR**8
+
+
+class LeanTrial(Trial):
+    """A trial of which Tune keeps the last result alone.
+
+    For analyses and a snapshot that nobody reads here it would keep, of each number, the largest, the
+    smallest, means, and the last ten, about 70 KB a trial; and ask each worker for its address each time.
+    """
+
+    def update_last_result(self, result: dict[str, Any]) -> None:
+        self.run_metadata.last_result = result
+        self.run_metadata.last_result_time = time.time()
+
+    def set_ray_actor(self, ray_actor: Any) -> None:
+        self.temporary_state.ray_actor = ray_actor
+
+    def get_json_state(self) -> tuple[str, str]:
+        return "", ""
 
 
 class JournaledSearch(SearchAlgorithm):
@@ -65,6 +84,8 @@ class JournaledSearch(SearchAlgorithm):
         self._live: set[str] = set()
         self._handed_out: Counter[str] = Counter()
         self._experiment: Experiment | None = None
+        cpus, gpus = kind.config.cpus_per_trial, kind.config.gpus_per_trial
+        self._resources = PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}])
 
     @property
     def total_samples(self) -> int:
@@ -79,29 +100,30 @@ class JournaledSearch(SearchAlgorithm):
         return self._finished or (not self._left and self._number >= self._proposals.total)
 
     def next_trial(self) -> Trial | None:
-        if self.is_finished() or len(self._live) >= self._most_live():
+        if self.is_finished():
             return None
-        if self._left:
-            return self._trial(self._left.popleft())
+        if not self._left:  # a worker that gets free need not wait for a proposal
+            self._propose()
+        return self._trial(self._left.popleft()) if len(self._live) < self._most_live() else None
+
+    def _propose(self) -> None:
         trial_id = f"{self._number:05d}"
         proposal = self._proposals.propose(self._number, trial_id)
-        assert proposal is not None
-        self._journal.proposed(trial_id, proposal.cell, proposal.params, proposal.settings)
-        self._number += 1
-        return self._trial(self._journal.records[trial_id])
+        if proposal is not None:
+            self._journal.proposed(trial_id, proposal.cell, proposal.params, proposal.settings)
+            self._number += 1
+            self._left.append(self._journal.records[trial_id])
 
     def _trial(self, record: TrialRecord) -> Trial:
         assert self._experiment is not None
         self._live.add(record.trial_id)
         self._handed_out[record.trial_id] += 1
-        config = self._kind.config
-        cpus, gpus = config.cpus_per_trial, config.gpus_per_trial
-        trial = Trial(
+        trial = LeanTrial(
             self._experiment.run_identifier,
             config={**record.settings, **self._kind.trial_config},
             trial_id=tune_id(record.trial_id, self._handed_out[record.trial_id]),
             storage=self._experiment.storage,
-            placement_group_factory=PlacementGroupFactory([{"CPU": cpus, **({"GPU": gpus} if gpus else {})}]),
+            placement_group_factory=self._resources,
             # The next is complete before one goes. Stated on the trial, because stated for the experiment it
             # makes Tune write its own snapshot at every checkpoint.
             checkpoint_config=CheckpointConfig(
@@ -159,7 +181,31 @@ def own_id(tune_id: str) -> str:
     return tune_id.partition("-")[0]
 
 
-class CellScheduler(FIFOScheduler):
+class InOrder(FIFOScheduler):
+    """Trials start in the order in which they were proposed.
+
+    Tune's own scheduler looks through all trials there ever were, with each report. And it gives a worker
+    that gets free to the trial that waits longest, though a worker is being started for that one, which is
+    ended then: where trials are shorter than that takes, all but the first are ended again and again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Trial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]
+        workers, manager = tune_controller._trial_to_actor, tune_controller._actor_manager
+        for trial in self._waiting:
+            if trial not in workers or not manager.is_actor_started(workers[trial]):
+                return trial
+        return None
+
+
+class CellScheduler(InOrder):
     """ASHA inside each cell: trials with other data or sizes are no measure of a trial's worth.
 
     Paper: Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020, algorithm 2.
@@ -196,6 +242,7 @@ class CellScheduler(FIFOScheduler):
         return self._cells[cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        super().on_trial_add(tune_controller, trial)
         self._of(self._config.cell_of(trial.config)).on_trial_add(tune_controller, _own(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler
 
 from tune_dd.sweeps.checkpoints import Checkpoints
 from tune_dd.sweeps.journal import Journal
@@ -19,7 +19,7 @@ from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
 from tune_dd.sweeps.ray_session import Resources, local_session
 from tune_dd.sweeps.recorder import Halt, Halted, SweepRecorder, is_disk_full
-from tune_dd.sweeps.searcher import CellScheduler, JournaledSearch
+from tune_dd.sweeps.searcher import CellScheduler, InOrder, JournaledSearch
 from tune_dd.sweeps.settings import SweepConfig
 
 MOST_WAITING = 4
@@ -51,18 +51,17 @@ def run_trials(
         Exception: whatever went wrong in Tune or in the recorder, but for a full disk.
     """
     config = kind.config
-    # Trials may wait for a worker, so that one that gets free finds its next trial, and is not ended by
-    # Tune, which keeps no more idle workers than there are trials waiting. In a cluster that has room
-    # for more than was asked for, waiting trials would start.
-    waiting = 0 if config.address and config.max_concurrent else min(workers, MOST_WAITING)
-    # An autoscaler starts nodes for trials that it sees waiting.
-    pending = workers if config.address and config.max_concurrent else max(waiting, 1)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(pending)
+    # Trials that wait show an autoscaler what to start. Where there is room for more than was asked for,
+    # they would start; and each that waits costs a request for resources that is taken back.
+    waiting = min(workers, MOST_WAITING) if config.address and not config.max_concurrent else 0
+    # All workers start at once.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers + waiting)
     try:
         # A cluster has been joined for what had to be prepared.
         own = local_session(workers * config.cpus_per_trial, available.gpus)
         with contextlib.nullcontext() if config.address else own, _signals(recorder):
             recorder.started = time.monotonic()
+            gc.freeze()  # what is there by now stays: a million objects not to be looked through again
             tune.run(
                 kind.trainable,
                 name=checkpoints.new_session(),
@@ -91,9 +90,9 @@ def run_trials(
     return recorder.halt
 
 
-def _scheduler(config: SweepConfig, journal: Journal) -> FIFOScheduler:
+def _scheduler(config: SweepConfig, journal: Journal) -> InOrder:
     if not config.early_stopping:
-        return FIFOScheduler()
+        return InOrder()
     scheduler = CellScheduler(config)
     for record in journal.records.values():
         scheduler.recall(record)
