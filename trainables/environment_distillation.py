@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray import tune
 
 from trainables.environment.config import EnvironmentConfig
 from trainables.ppmo.run import PpmoRun
+from trainables.saved_trial import SavedTrial
 
 PROGRESS_FILE = "progress.json"
 STATE_FILE = "ppmo_state.pt"
 SET_FILE = "distilled_set.pt"
 
 
-class EnvironmentDistillation(tune.Trainable):
+class EnvironmentDistillation(SavedTrial):
     """Runs one :class:`~trainables.ppmo.run.PpmoRun`; a ``training_iteration`` is a block of meta-iterations.
 
     The config is flat: the settings of :class:`~trainables.environment.config.EnvironmentConfig`.
@@ -93,4 +93,5 @@ class EnvironmentDistillation(tune.Trainable):
             self._cpu_s += progress["cpu_s"]
 
     def cleanup(self) -> None:
+        super().cleanup()
         self._run.close()

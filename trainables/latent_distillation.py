@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray import tune
 
 from trainables.latent.artifacts import ARTIFACTS_FILE, Artifacts, load_artifacts, save_artifacts
 from trainables.latent.cache import default_cache, share_entries
@@ -22,12 +21,13 @@ from trainables.latent.image_scoring import ImageScoring
 from trainables.latent.latents import LatentData, prepare_latents
 from trainables.latent.methods import start_run
 from trainables.latent.shared_cache import open_shared
+from trainables.saved_trial import SavedTrial
 
 PROGRESS_FILE = "progress.json"
 CACHE, SHARED = "cache", "shared_cache"
 
 
-class LatentDistillation(tune.Trainable):
+class LatentDistillation(SavedTrial):
     """Runs one :class:`~trainables.latent.run.Run`; a ``training_iteration`` is a block of steps.
 
     The config is flat: the settings of :class:`~trainables.latent.config.LatentConfig`, and ``cache``, the
@@ -102,7 +102,7 @@ class LatentDistillation(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         with self._timed():
-            method = self._settings.distill.method
+            method, state = self._settings.distill.method, self._distillation.state_dict()
             folder = Path(checkpoint_dir)
             save_artifacts(
                 folder / ARTIFACTS_FILE,
@@ -111,10 +111,17 @@ class LatentDistillation(tune.Trainable):
                     class_names=self._data.class_names,
                     sets={method: self._distillation.distilled()},
                     provenance=self._data.provenance,
-                    prototype_state={method: self._distillation.state_dict()},
+                    prototype_state={method: state},
                 ),
             )
-            (folder / PROGRESS_FILE).write_text(json.dumps({"scores": self._scores, "cpu_s": self._cpu_s}))
+            progress = {
+                "scores": self._scores,
+                "cpu_s": self._cpu_s,
+                # None by class where it diverged.
+                "per_class": dict(zip(self._data.class_names, state["per_class"], strict=False)),
+                "schedule": state.get("schedule"),
+            }
+            (folder / PROGRESS_FILE).write_text(json.dumps(progress))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         with self._timed():

@@ -21,10 +21,7 @@ class Checkpoints:
 
     Attributes:
         place: where Tune keeps them, as ``storage_path``.
-        kept_by_tune: how many of each trial Tune leaves there; ``None`` for all.
     """
-
-    kept_by_tune: int | None = 1
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,12 +31,12 @@ class Checkpoints:
         """A name that no session of the sweep had."""
         return f"session-{len(list((self._folder / _FOLDER).glob('session-*'))) + 1:02d}"
 
-    def name_of(self, checkpoint: tune.Checkpoint) -> str:
-        """Its name, given as Tune has it."""
-        return str(Path(checkpoint.path).relative_to(self._folder))
+    def name_of(self, path: str) -> str:
+        """Its name, given its path in Tune's storage."""
+        return path.removeprefix(f"{self._folder}/")
 
     def replaced(self, name: str) -> None:
-        """A later one of its trial is on record."""
+        """A later one of its trial is on record; in a folder the trial itself removes the former."""
 
     def exists(self, name: str) -> bool:
         """Whether it is there."""
@@ -58,14 +55,10 @@ class Checkpoints:
 class BucketCheckpoints(Checkpoints):
     """Those in a bucket.
 
-    Tune would remove a trial's former checkpoint before the journal in the bucket knows of the next one.
-
     Args:
         bucket: the sweep's prefix.
         remove_later: told of checkpoints that are to go once the journal in the bucket has what there is now.
     """
-
-    kept_by_tune = None
 
     def __init__(self, bucket: Bucket, remove_later: Callable[[str], None]) -> None:
         self._bucket = bucket
@@ -75,8 +68,8 @@ class BucketCheckpoints(Checkpoints):
     def new_session(self) -> str:
         return f"session-{len((self._bucket / _FOLDER).children()) + 1:02d}"
 
-    def name_of(self, checkpoint: tune.Checkpoint) -> str:
-        return checkpoint.path.removeprefix(f"{self._bucket.opened()[1]}/")
+    def name_of(self, path: str) -> str:
+        return path.removeprefix(f"{self._bucket.opened()[1]}/")
 
     def replaced(self, name: str) -> None:
         self._remove_later(name)

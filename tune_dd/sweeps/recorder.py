@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
 from trainables.buckets import STORES_WORDS, StoreError
+from trainables.saved_trial import CHECKPOINT
 from trainables.whole_files import NO_ROOM
 from tune_dd.clusters.ready import ready_nodes
 from tune_dd.runs.places import place_of
@@ -137,17 +138,11 @@ class SweepRecorder(Callback):
         step = int(result["training_iteration"])
         trial_id = own_id(trial.trial_id)
         self._journal.reported(trial_id, step, scores, float(result["busy_s"]))
-        self._tensorboard.log(trial_id, step, scores)
-
-    @_guarded
-    def on_checkpoint(
-        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
-    ) -> None:
-        trial_id = own_id(trial.trial_id)
         former = self._journal.records[trial_id].checkpoint
-        self._journal.saved(trial_id, self._mirror.checkpoints.name_of(checkpoint))
+        self._journal.saved(trial_id, self._mirror.checkpoints.name_of(result[CHECKPOINT]))
         if former is not None:
             self._mirror.checkpoints.replaced(former)
+        self._tensorboard.log(trial_id, step, scores)
 
     @_guarded
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

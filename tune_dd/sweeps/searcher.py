@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray.train._internal.session import _TrainingResult as TrainingResult
-from ray.tune import CheckpointConfig
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
@@ -124,11 +123,6 @@ class JournaledSearch(SearchAlgorithm):
             trial_id=tune_id(record.trial_id, self._handed_out[record.trial_id]),
             storage=self._experiment.storage,
             placement_group_factory=self._resources,
-            # The next is complete before one goes. Stated on the trial, because stated for the experiment it
-            # makes Tune write its own snapshot at every checkpoint.
-            checkpoint_config=CheckpointConfig(
-                num_to_keep=self._checkpoints.kept_by_tune, checkpoint_frequency=1, checkpoint_at_end=True
-            ),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
         name = record.checkpoint

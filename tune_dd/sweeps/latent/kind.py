@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -15,8 +16,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from trainables.errors import InputError
-from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, Artifacts, load_artifacts
+from trainables.latent.artifacts import ARTIFACTS_FILE, SCHEMA_VERSION, load_artifacts
 from trainables.latent.cache import share_entries
 from trainables.latent.compute import trial_device
 from trainables.latent.config import EncoderConfig, LatentConfig
@@ -188,13 +188,11 @@ class LatentKind(Kind[LatentSweep]):
         by_class: dict[str, float] = {}
         if checkpoint is not None:
             shutil.copyfile(checkpoint / ARTIFACTS_FILE, place / ARTIFACTS_FILE)
-            artifacts = _opened(place / ARTIFACTS_FILE)
-            if artifacts is not None:
-                state = artifacts.prototype_state[method]
-                # None by class where it diverged.
-                by_class = dict(zip(artifacts.class_names, state["per_class"], strict=False))
-                if state.get("schedule") is not None:
-                    write_schedule(place / SCHEDULE_FILE, Schedule(**state["schedule"]))
+            _leave_out_damaged(place / ARTIFACTS_FILE)
+            progress = _progress(checkpoint)
+            by_class = progress.get("per_class", {})
+            if progress.get("schedule") is not None:
+                write_schedule(place / SCHEDULE_FILE, Schedule(**progress["schedule"]))
         timings = {name: record.scores[name] for name in self.TIMINGS if name in record.scores}
         summary = experiment_summary(
             config=record.settings,
@@ -331,11 +329,17 @@ def _latent(cell: Cell) -> LatentCell:
     return cell
 
 
-def _opened(path: Path) -> Artifacts | None:
-    """A trial's artefacts, which are removed where nobody could open them."""
-    try:
-        return load_artifacts(path)
-    except InputError as error:
-        warnings.warn(f"a trial's files were damaged and are left out: {error}", stacklevel=2)
+def _leave_out_damaged(path: Path) -> None:
+    """Remove a trial's artefacts that were cut off; to open each would take the driver a millisecond."""
+    if not zipfile.is_zipfile(path):
+        warnings.warn(f"a trial's files were damaged and are left out: {path}", stacklevel=2)
         path.unlink(missing_ok=True)
-        return None
+
+
+def _progress(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint says besides its artefacts; nothing, where that is damaged."""
+    try:
+        found: dict[str, Any] = json.loads((checkpoint / PROGRESS_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
