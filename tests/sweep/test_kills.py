@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.sweep import sweeps
+from tune_dd.sweeps.recorder import MAX_FAILURES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 MOMENTS = 5
@@ -79,5 +81,11 @@ def test_killed_workers_go_on_from_their_checkpoints(
     assert len(killed) == MOMENTS
     sweeps.check_each_trial_once(folder, sweeps.GRID_TRIALS)
     sweeps.check_iterations_went_on(folder)
-    assert {trial["status"] for trial in sweeps.summary(folder)["trials"]} == {"completed"}
-    assert sweeps.scores(folder) == sweeps.scores(undisturbed)
+    # By chance a trial can lose as many workers as make a sweep give it up.
+    died = Counter(event["trial"] for event in sweeps.events(folder) if event["event"] == "broke_off")
+    assert died.total() <= MOMENTS
+    given_up = {trial for trial, times in died.items() if times > MAX_FAILURES}
+    for trial in sweeps.summary(folder)["trials"]:
+        assert trial["status"] == ("failed" if trial["trial_id"] in given_up else "completed")
+    found, wanted = sweeps.scores(folder), sweeps.scores(undisturbed)
+    assert all(found[trial] == wanted[trial] for trial in wanted if trial not in given_up)
