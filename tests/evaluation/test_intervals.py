@@ -13,11 +13,18 @@ from tune_dd.evaluation.intervals import estimate, paired_difference
 
 
 def test_t_interval_by_hand() -> None:
-    # Mean 2, standard deviation 1, n = 3: half-width 4.3027 / sqrt(3).
-    found = estimate([1.0, 2.0, 3.0])
-    assert (found.mean, found.std, found.n) == (2.0, 1.0, 3)
-    assert found.high - found.mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    # Mean 1/2, standard deviation 1/10, n = 3: half-width 0.43027 / sqrt(3).
+    found = estimate([0.4, 0.5, 0.6])
+    assert (found.mean, found.std, found.n) == (pytest.approx(0.5), pytest.approx(0.1), 3)
+    assert found.high - found.mean == pytest.approx(0.4302653 / math.sqrt(3), rel=1e-6)
     assert found.mean - found.low == pytest.approx(found.high - found.mean)
+
+
+def test_an_accuracy_is_no_more_than_one() -> None:
+    # Half-width 12.706 * 0.1: cut off above, and told as what it is below.
+    found = estimate([0.7, 0.9])
+    assert (found.low, found.high) == (0, 1)
+    assert str(found) == "80.0 +- 80.0 (n=2)"
 
 
 def test_one_value_has_no_interval() -> None:
@@ -28,10 +35,13 @@ def test_one_value_has_no_interval() -> None:
         estimate([])
 
 
-def test_equal_sides_differ_by_nothing() -> None:
+@pytest.mark.parametrize("comparisons", [1, 8])
+def test_equal_sides_differ_by_nothing_that_so_many_items_would_have_shown(comparisons: int) -> None:
+    """Of a share p of items, 200 show none with probability (1 - p)^200."""
     hits = np.random.default_rng(0).random((5, 200)) < 0.8
-    found = paired_difference([hits], [hits])
-    assert (found.mean, found.low, found.high) == (0, 0, 0)
+    found = paired_difference([hits], [hits], comparisons)
+    assert found.mean == 0 and found.low == -found.high
+    assert (1 - found.high) ** 200 == pytest.approx(0.025 / comparisons)
     assert found.verdict == "no difference found"
 
 
@@ -89,10 +99,11 @@ def test_accuracies_differ_by_no_more_than_one() -> None:
 
 
 def test_encoders_are_given() -> None:
-    """Every seed says the same of every item: nothing is uncertain, however encoders differ."""
+    """Every seed says the same of every item: encoders differ, and add nothing to what is uncertain."""
     a = [np.full((4, 30), encoder < 3) for encoder in range(5)]
     found = paired_difference(a, [np.zeros((1, 30), dtype=bool)] * 5)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.6, 0.6, 0.6))
+    assert found.mean == pytest.approx(0.6)
+    assert found.high - found.mean == pytest.approx(1 - 0.025 ** (1 / 30))
 
 
 def test_one_run_on_each_of_several_encoders_stands_for_a_seed() -> None:

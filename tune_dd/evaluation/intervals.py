@@ -19,16 +19,18 @@ Hits = NDArray[np.bool_]
 """(seeds, items): whether a run classified an item correctly."""
 
 OUTSIDE = 0.05
+_ROUNDING = 1e-20
+"""Variances of the mean below this are none: a single item of a million, on one seed of ten, makes 1e-14."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over runs.
+    """A mean accuracy over runs.
 
     Attributes:
         mean: of the values.
         std: sample standard deviation; 0 for a single value.
-        low, high: 95% interval. NaN for a single value: one run tells nothing about the spread.
+        low, high: 95% interval, in [0, 1]. NaN for a single value: one run tells nothing about the spread.
         n: how many values.
     """
 
@@ -42,7 +44,8 @@ class Estimate:
         """In percent: ``97.1 +- 0.3 (n=5)``, the half-width of the interval behind the sign."""
         if self.n < 2:
             return f"{100 * self.mean:.1f} (n=1)"
-        return f"{100 * self.mean:.1f} +- {100 * (self.high - self.mean):.1f} (n={self.n})"
+        half = max(self.high - self.mean, self.mean - self.low)
+        return f"{100 * self.mean:.1f} +- {100 * half:.1f} (n={self.n})"
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -58,7 +61,8 @@ def estimate(values: Sequence[float]) -> Estimate:
         return Estimate(mean, 0.0, math.nan, math.nan, 1)
     std = float(np.std(values, ddof=1))
     half = float(student_t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
-    return Estimate(mean, std, mean - half, mean + half, len(values))
+    # Two runs can be so far apart that the interval asks for more than all items.
+    return Estimate(mean, std, max(0.0, mean - half), min(1.0, mean + half), len(values))
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ def paired_difference(a: Sequence[Hits], b: Sequence[Hits], comparisons: int = 1
     a bootstrap over a handful of runs are too narrow by a third. Runs that are one to an encoder are taken
     for seeds.
 
+    Where no item tells A from B, or each does, on any seed, there is no variance to estimate. The share of
+    other items that would differ is then bounded by Clopper and Pearson (Biometrika 26, 1934), as if the
+    seeds were one: 3 / n, nearly, for one comparison in 20 and n items.
+
     Args:
         a, b: for each encoder (seeds, items) hits, with as many items and as many seeds or one: that one is
             then paired with every run of the other side.
@@ -116,10 +124,12 @@ def paired_difference(a: Sequence[Hits], b: Sequence[Hits], comparisons: int = 1
         parts.append((_variance_of_mean(of_encoder) / len(runs) ** 2, len(of_encoder) - 1))
     variance = sum(part for part, _ in parts)
     mean = float(by_item.mean())
-    if not variance:
-        return Difference(mean, mean, mean)
-    freedom = variance**2 / sum(part**2 / own for part, own in parts if part)
-    half = float(student_t.ppf(1 - OUTSIDE / 2 / comparisons, freedom)) * math.sqrt(variance)
+    outside = OUTSIDE / 2 / comparisons
+    if variance > _ROUNDING:
+        freedom = variance**2 / sum(part**2 / own for part, own in parts if part)
+        half = float(student_t.ppf(1 - outside, freedom)) * math.sqrt(variance)
+    else:
+        half = 1 - outside ** (1 / len(by_item))
     # Two seeds and many comparisons ask for more than accuracies can differ by.
     return Difference(mean, max(-1.0, mean - half), min(1.0, mean + half))
 

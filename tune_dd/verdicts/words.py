@@ -189,14 +189,14 @@ def answer(panels: Sequence[Finding], dataset: str) -> str:
 def _resolution(panels: Sequence[Finding]) -> str:
     """What could have been seen: a difference below an interval's half-width is found only by luck.
 
-    Of sets that are the same, or right on the same items, there is no difference to be seen.
+    Of sets that are the same there is no difference to be seen.
     """
     halves = [
-        half
+        (found["high"] - found["low"]) / 2
         for panel in panels
         for row in panel["rows"][1:]
         if (found := row["rl_minus_this"][deciding_part(panel)])["verdict"] == "no difference found"
-        and (half := (found["high"] - found["low"]) / 2) > 0
+        and row["same_sets"] < row["pairs"]
     ]
     if not halves:
         return ""
