@@ -14,7 +14,7 @@ from tests.latent.gaussians import gaussian_latents
 from tests.verdicts import made_rows
 from tune_dd.verdicts import words
 from tune_dd.verdicts.findings import claims, panels_of
-from tune_dd.verdicts.forest import draw_forest
+from tune_dd.verdicts.forest import axis_reach, draw_forest
 from tune_dd.verdicts.panels import hits_on_halves
 
 LATENTS = {seed: gaussian_latents(separation=2.0, seed=seed) for seed in (0, 1)}
@@ -40,7 +40,7 @@ def test_planted_differences_are_found_and_said() -> None:
     assert verdicts(panel) == ["no difference found", *["better"] * 5]
     herding, medoids, *_ = words.sentences(panel)
     assert herding == (
-        "RL-Selection against herding, 1 per class: no difference found (+0.0 [+0.0, +0.0]), at about the "
+        "RL-Selection against herding, 1 per class: no difference found (+0.0 [-4.5, +4.5]), at about the "
         "same CPU seconds."
     )
     beats = (
@@ -71,7 +71,8 @@ def test_sets_that_are_the_same_are_said_to_be() -> None:
     [panel] = panels(dict.fromkeys((*CONTROLS, "rl_selection"), 0.0), one_set=True)
     assert [(row["same_sets"], row["pairs"]) for row in panel["rows"]] == [(None, None), *[(16, 16)] * 6]
     for told in words.sentences(panel):
-        assert "no difference found (+0.0 [+0.0, +0.0]; the same set in 16 of 16)" in told
+        # 1 - (0.025 / 6)^(1 / 120): sets of other seeds may be others.
+        assert "no difference found (+0.0 [-4.5, +4.5]; the same set in 16 of 16)" in told
     # Controls that made the sets of herding count once, and there is nothing to be told.
     assert [row["same_as"] for row in panel["rows"]] == [None, None, *["herding"] * 5]
     told = words.answer([panel], "digits")
@@ -135,6 +136,20 @@ def test_the_table_holds_every_row_and_half() -> None:
     assert [line.split("  ")[0] for line in lines if not line.startswith("-")][2:] == [
         row["words"] for row in panel["rows"]
     ]
+
+
+def test_one_wide_interval_does_not_squeeze_the_others() -> None:
+    """An interval 45 points wide beside a difference of 20, and usual ones of two."""
+
+    def panel(*rows: tuple[float, float, float]) -> dict[str, Any]:
+        found = [{"mean": mean, "low": low, "high": high, "by_encoder": [mean]} for mean, low, high in rows]
+        rest = [{"rl_minus_this": {"test": row}} for row in found]
+        return {"items": {"test": 100}, "rows": [{}, *rest]}
+
+    usual = [(0.0, -0.02, 0.02), (0.01, -0.01, 0.02)]
+    assert axis_reach([panel(*usual)]) == pytest.approx(1.08 * 2)
+    assert axis_reach([panel(*usual), panel((0.0, -0.45, 0.45))]) == pytest.approx(1.08 * 8)
+    assert axis_reach([panel(*usual), panel((0.2, 0.1, 0.3))]) == pytest.approx(1.08 * 20)
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Drawn on a figure of its own, without pyplot, as all pictures of the project.
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ _COLOURS = {"better": "#1b7837", "worse": "#b2182b", "no difference found": "0.3
 _DPI = 120
 _ROW_INCHES = 0.3
 _PANEL_INCHES = 0.5
-_HEAD_INCHES = 0.85
+_HEAD_INCHES = 0.58
 _FOOT_INCHES = 0.75
 _WIDTH_INCHES = 9.0
 _LEFT, _RIGHT = 0.24, 0.76
+_MOST_TIMES_THE_USUAL = 4
 
 
 def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, subtitle: str) -> None:
     """Write a forest plot: a panel for each question, budget and objective, a line for each control.
 
-    Panels of a question stand together and share a scale.
+    Panels of a question stand together and share a scale. An interval that would make all others a dot (of
+    two seeds that chance drove apart) is cut off, with an arrow; its ends stand beside it all the same.
 
     Args:
         path: the PNG to write; it appears whole or not at all.
@@ -46,7 +49,7 @@ def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, sub
     # Panels of one question are compared by eye; another one's differences may be a tenth of these.
     for _, alike in itertools.groupby(zip(panels, heights, strict=True), lambda one: one[0]["question"]):
         own = list(alike)
-        reach = 1.08 * max(_farthest(panel) for panel, _ in own)
+        reach = axis_reach([panel for panel, _ in own])
         for panel, tall in own:
             drawn = tall - _PANEL_INCHES
             axes = figure.add_axes(
@@ -65,11 +68,15 @@ def draw_forest(path: Path, panels: Sequence[Mapping[str, Any]], title: str, sub
         figure.savefig(stream, format="png")
 
 
-def _farthest(panel: Mapping[str, Any]) -> float:
-    """Points from zero to the farthest end of an interval, or an encoder's difference."""
-    differences = [row["rl_minus_this"][deciding_part(panel)] for row in panel["rows"][1:]]
-    ends = [end for found in differences for end in (found["low"], found["high"], *found["by_encoder"])]
-    return max(0.1, *(abs(100 * end) for end in ends))
+def axis_reach(panels: Sequence[Mapping[str, Any]]) -> float:
+    """Points from zero to the edge: all differences, and intervals up to some times the usual one."""
+    differences = [
+        row["rl_minus_this"][deciding_part(panel)] for panel in panels for row in panel["rows"][1:]
+    ]
+    found = max(abs(one) for row in differences for one in (row["mean"], *row["by_encoder"]))
+    ends = [max(abs(row["low"]), abs(row["high"])) for row in differences]
+    usual = statistics.median(ends)
+    return 1.08 * max(0.1, 100 * found, 100 * min(max(ends), _MOST_TIMES_THE_USUAL * usual))
 
 
 def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
@@ -81,6 +88,10 @@ def _draw_panel(axes: Axes, panel: Mapping[str, Any]) -> None:
         mean, low, high = (100 * found[name] for name in ("mean", "low", "high"))
         colour = _COLOURS[found["verdict"]]
         axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        left, right = axes.get_xlim()
+        for beyond, edge, arrow in ((low < left, left, "<"), (high > right, right, ">")):
+            if beyond:
+                axes.plot([edge], [place], marker=arrow, markersize=6, color=colour, clip_on=False)
         axes.plot([mean], [place], marker="s", markersize=6, color=colour)
         by_encoder = [100 * one for one in found["by_encoder"]]
         if len(by_encoder) > 1:
