@@ -67,6 +67,16 @@ def test_killed_driver_and_workers_lead_to_the_same_verdict(place: Path) -> None
     assert len((place / "results/verdicts/killed/test_access.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_verdict_that_is_asked_to_end_says_so_in_a_line(place: Path) -> None:
+    log = place / "log"
+    process = verdicts.start(place, "ended", log)
+    sweeps.wait_for(lambda: len(made(place, "ended")) >= 3, process, log)
+    process.terminate()
+    text = sweeps.finish(process, log, code=130)
+    assert text.splitlines()[-1] == "tune-dd verdict: interrupted."
+    assert "Traceback" not in text and "SIGTERM" not in text
+
+
 def test_workers_that_die_each_time_are_told_in_a_line(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +112,7 @@ def cluster_session(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def local_session(cpus: int, gpus: int = 0) -> Iterator[None]:
-    """An instance of Ray on this machine, for the time of the block.
+    """An instance of Ray on this machine, for the time of the block, which SIGTERM ends as Ctrl-C does.
 
     Raises:
         InputError: the machine is too busy to start it.
@@ -118,11 +120,17 @@ def local_session(cpus: int, gpus: int = 0) -> Iterator[None]:
     quiet_ray()
     import ray
 
+    here = threading.current_thread() is threading.main_thread()
+    former = signal.getsignal(signal.SIGTERM)
     try:
         _start(cpus, gpus)
+        if here:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own dumps all stacks
         yield
     finally:
         ray.shutdown()
+        if here:
+            signal.signal(signal.SIGTERM, former)
 
 
 def _start(cpus: int, gpus: int) -> None:
