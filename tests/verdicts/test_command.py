@@ -87,7 +87,7 @@ def test_the_same_again_makes_nothing_anew_and_reads_test_once(
 
 def test_what_was_refused_binds_nobody(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verdict.main([*WORDS, "--name", "other", "--budgets", "100"]) == 2
-    assert not (place / "results/verdicts/other/settings.json").exists()
+    assert not (place / "results/verdicts/other").exists()
     (place / "results/verdicts/toy/settings.json").write_text('{"settings": []}')
     assert verdict.main(WORDS) == 2
     assert "settings.json is damaged ('settings' in it is of type list)" in capsys.readouterr().err
@@ -97,10 +97,10 @@ def test_what_was_refused_binds_nobody(place: Path, capsys: pytest.CaptureFixtur
     ("changed", "told"),
     [
         ("--seeds 3", "--seeds is 3 and was 2 for"),
-        ("--evaluations 13", "--evaluations is 13 and was 8 for"),
+        ("--evaluations 13 --budgets 2", "--budgets is 2 and was 1, --evaluations is 13 and was 8 for"),
         ("--split-seed 1", "--split-seed is 1 and was 0 for"),
         ("--encoder-seeds 3 --name other", "--encoder-seeds is 3 with --dataset features, but features were"),
-        ("--budgets 100 --name other", "--budgets is 100, but the smallest class has"),
+        ("--budgets 100 --name other", "--budgets is 100, but the smallest class, '0', has 45"),
         ("--cache train.npz/cache", "--cache is"),
         ("--questions shaking", "--questions"),
         ("--questions shaping --name other", "--questions is shaping with --dataset features"),

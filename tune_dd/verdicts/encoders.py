@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.errors import InputError
 from trainables.latent.backbones import image_shape
 from trainables.latent.cache import Report
 from trainables.latent.compute import choose_compute, trial_device
@@ -16,7 +15,6 @@ from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.datasets import pool_facts
 from trainables.latent.full_probe import full_probe
 from trainables.latent.latents import LatentData, open_latents, prepare_latents
-from tune_dd.sweeps.plurals import counted
 from tune_dd.verdicts.plan import Plan
 
 
@@ -38,7 +36,7 @@ def prepare_large(plan: Plan, keys: dict[int, str], cache: Path, report: Report)
         The encoders that are yet to be trained, on a CPU each.
 
     Raises:
-        InputError: the data cannot be used, or a class has fewer points than a budget.
+        InputError: the data cannot be used.
     """
     small = []
     for seed, key in keys.items():
@@ -46,19 +44,8 @@ def prepare_large(plan: Plan, keys: dict[int, str], cache: Path, report: Report)
         if open_latents(key, cache) is None and _takes_one_cpu(plan, encoder, cache, report):
             small.append(encoder)
             continue
-        data = prepare(plan.data, encoder, cache, report)
-        _check_budgets(plan, data)
+        prepare(plan.data, encoder, cache, report)
     return small
-
-
-def _check_budgets(plan: Plan, data: LatentData) -> None:
-    smallest, most = int(data.train_y.bincount(minlength=len(data.class_names)).min()), max(plan.all_budgets)
-    if most > smallest:
-        raise InputError(
-            f"--budgets is {most}",
-            f"the smallest class has {counted(smallest, 'training item')}",
-            f"give {smallest} or fewer",
-        )
 
 
 def _takes_one_cpu(plan: Plan, encoder: EncoderConfig, cache: Path, report: Report) -> bool:

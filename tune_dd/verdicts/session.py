@@ -14,6 +14,7 @@ import filelock
 from trainables.errors import InputError
 from trainables.latent.cache import Report
 from trainables.latent.latents import LatentData, cached_key
+from trainables.latent.real_images import load_real_images
 from trainables.schema import flag_name
 from tune_dd.runs.folder import check_shape, read_json, versions, write_json
 from tune_dd.sweeps.live_display import LiveDisplay
@@ -74,9 +75,19 @@ def reach_verdict(session: Session) -> int:
             "two would do the same work",
             "wait for it, or give another --name",
         ) from None
-    with lock:
-        _check_settings(session.folder, session.plan.settings())
-        return _reach(session)
+    try:
+        with lock:
+            _check_settings(session.folder, session.plan.settings())
+            return _reach(session)
+    finally:
+        _remove_unused(session.folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """What was refused before anything was made leaves no folder."""
+    if [path.name for path in folder.iterdir()] in ([], [_LOCK_FILE]):
+        (folder / _LOCK_FILE).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -87,14 +98,17 @@ def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     content = read_json(path, what)
     check_shape(path, what, content, {"settings": dict}, f"remove {folder}, or give another --name")
     known = content["settings"]
-    for name, value in settings.items():
-        if known.get(name) != value:
-            raise InputError(
-                f"{flag_name(name)} is {_as_given(name, value)} and was {_as_given(name, known.get(name))} "
-                f"for {folder}",
-                "a verdict goes on with the settings that it began with",
-                f"give those, or another --name, or remove {folder}",
-            )
+    others = [
+        f"{flag_name(name)} is {_as_given(name, value)} and was {_as_given(name, known.get(name))}"
+        for name, value in settings.items()
+        if known.get(name) != value
+    ]
+    if others:
+        raise InputError(
+            f"{', '.join(others)} for {folder}",
+            "a verdict goes on with the settings that it began with",
+            f"give those, or another --name, or remove {folder}",
+        )
 
 
 def _as_given(name: str, value: Any) -> str:
@@ -107,6 +121,7 @@ def _as_given(name: str, value: Any) -> str:
 def _reach(session: Session) -> int:
     plan, started = session.plan, time.monotonic()
     report = _indented(session.display)
+    load_real_images(plan.data, session.cache, report).refuse_more("--budgets", max(plan.all_budgets))
     keys = {
         seed: cached_key(plan.data, plan.with_seed(seed), session.cache, report) for seed in plan.all_encoders
     }
