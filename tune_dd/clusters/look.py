@@ -15,6 +15,8 @@ from typing import Any
 
 JOIN_TIMEOUT_S = 12.0
 ANSWER_TIMEOUT_S = 30.0
+DEATH_TIMEOUT_S = 20.0
+"""How long a node that runs no task may still be listed as alive: a death is known to some before others."""
 DEAF = 3
 """Exit code where nothing answered as Ray does."""
 
@@ -107,14 +109,31 @@ def main() -> None:
     asked = [ask.options(scheduling_strategy=place).remote(request) for place in places]
     before = time.time()
     ray.wait(asked, num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
-    found = []
+    after, told = time.time(), {}
     for node, answer in zip(nodes, asked, strict=True):
         try:
-            told = {**ray.get(answer, timeout=0), "asked": (before, time.time())}
+            told[node["NodeID"]] = {**ray.get(answer, timeout=0), "asked": (before, after)}
         except Exception as error:  # any: a node that dies, hangs or cannot run a task
-            told = {"silent": type(error).__name__}
-        found.append(({name: node[name] for name in ("NodeManagerAddress", "Resources")}, told))
+            told[node["NodeID"]] = {"silent": type(error).__name__}
+    died = _died({known for known, answer in told.items() if "silent" in answer})
+    found = [
+        ({name: node[name] for name in ("NodeManagerAddress", "Resources")}, told[node["NodeID"]])
+        for node in nodes
+        if node["NodeID"] not in died
+    ]
     print(json.dumps(found))
+
+
+def _died(silent: set[str]) -> set[str]:
+    """Those of some nodes that are no more: of a node that died since it was listed nothing is asked."""
+    import ray
+
+    deadline = time.monotonic() + DEATH_TIMEOUT_S
+    while True:
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]} & silent
+        if not alive or time.monotonic() > deadline:
+            return silent - alive
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":

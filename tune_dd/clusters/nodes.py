@@ -21,7 +21,7 @@ from tune_dd.clusters.look import DEAF, probe
 from tune_dd.runs.folder import PACKAGES
 
 CONNECT_TIMEOUT_S = 3.0
-LOOK_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 90.0
 HEAD = "node:__internal_head__"
 _LOOK, _SEEN = ".tune-dd-look-", "seen"
 
