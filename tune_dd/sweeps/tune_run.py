@@ -59,9 +59,8 @@ def run_trials(
     try:
         # A cluster has been joined for what had to be prepared.
         own = local_session(workers * config.cpus_per_trial, available.gpus)
-        with contextlib.nullcontext() if config.address else own, _signals(recorder):
+        with contextlib.nullcontext() if config.address else own, _signals(recorder), _settled():
             recorder.started = time.monotonic()
-            gc.freeze()  # what is there by now stays: a million objects not to be looked through again
             tune.run(
                 kind.trainable,
                 name=checkpoints.new_session(),
@@ -97,6 +96,16 @@ def _scheduler(config: SweepConfig, journal: Journal) -> InOrder:
     for record in journal.records.values():
         scheduler.recall(record)
     return scheduler
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """What is there by now stays: a million objects that need not be looked through again and again."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # or libraries would tell, as the interpreter ends, of what they think is leaked
 
 
 @contextlib.contextmanager
