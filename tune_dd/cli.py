@@ -17,6 +17,7 @@ VERBS = {
     "distill": "one configuration, start to end, with pictures",
     "evaluate": "a sweep's best configurations again on fresh seeds, then on test data",
     "reproduce": "one trial of a sweep again, alone",
+    "report": "a sweep as one page: what it found, what mattered, every trial",
     "verdict": "whether reinforcement learning helps, beside controls of equal cost, on test data",
     "check": "what would go wrong on a cluster, before money is spent on it",
     "validate": "what fresh learners make of a distilled environment",

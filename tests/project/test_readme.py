@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 README = blocks(PAGES[0].read_text())
 # Appended to each command: the last value of a flag counts.
 TINY = {
+    "report": "",
     "search": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --shape-episodes 4"
     " --shape-steps 2 --prototypes 1 --num-trials 2",
     "distill": "--ae-epochs 1 --latent-dim 4 --proto-steps-base 4 --sel-evaluations 12 --shape-episodes 4"

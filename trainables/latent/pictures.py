@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
@@ -37,7 +37,7 @@ _LEGEND_ROWS = 40
 
 
 def draw_classes(
-    path: Path,
+    path: Path | BinaryIO,
     images: NDArray[np.generic],
     labels: Labels,
     class_names: Sequence[str],
@@ -47,7 +47,7 @@ def draw_classes(
     """Write a grid of images: one row a class, with its name.
 
     Args:
-        path: the PNG to write.
+        path: the PNG to write, or a stream that takes it.
         images: (n, H, W, C) uint8, or floats in [0, 1]; C is 1 or 3.
         labels: (n,) class indices; each class's images are shown in the order given.
         class_names: names by class index; every class gets a row.
@@ -82,7 +82,7 @@ def draw_classes(
             (left / width, (height - head_inches - tall) / height, block_width / width, tall / height)
         )
         _draw_block(axes, pixels, [rows[c] for c in shown], [names[c] for c in shown], columns)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def _draw_block(axes: Axes, pixels: Floats, rows: list[Labels], names: list[str], columns: int) -> None:
@@ -113,7 +113,7 @@ def _draw_block(axes: Axes, pixels: Floats, rows: list[Labels], names: list[str]
 
 
 def draw_map(
-    path: Path,
+    path: Path | BinaryIO,
     latents: Floats,
     labels: Labels,
     prototypes: Floats,
@@ -129,7 +129,7 @@ def draw_map(
     Latents and prototypes are embedded together, so that distances between them mean the same.
 
     Args:
-        path: the PNG to write.
+        path: the PNG to write, or a stream that takes it.
         latents: (n, d) a sample of the training latents; a few thousand take seconds.
         labels: (n,) their classes.
         prototypes: (k, d), and their classes (k,).
@@ -183,7 +183,7 @@ def draw_map(
         marks.append(_mark("", "white", f"and {len(class_names) - len(shown):,} more"))
     size = 9 if len(class_names) <= MOST_COLOURS else 7
     figure.legend(handles=marks, loc="outside right upper", fontsize=size, frameon=False, ncols=columns)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def draw_schedule(
@@ -217,7 +217,7 @@ def draw_schedule(
     figure.suptitle(title, fontsize=12, weight="bold")
     axes.set_title(subtitle, fontsize=9, color="0.35")
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def _write_numbers(axes: Axes, plane: Floats, labels: Labels, classes: int) -> None:

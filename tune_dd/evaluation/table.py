@@ -29,9 +29,22 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
     Args:
         cell: what :func:`tune_dd.evaluation.cells.evaluate_cell` returns.
     """
+    headings, learned, controls = evaluation_rows(cell)
+    text = aligned([headings, *learned, *controls])
+    rule = "-" * max(map(len, text))
+    lines = [text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]]
+    return "\n".join([evaluation_heading(cell), *lines])
+
+
+def evaluation_heading(cell: Mapping[str, Any]) -> str:
+    """What stands above the table."""
     seeds, encoders = len(cell["seeds"]), len(cell["encoder_seeds"])
     items = f"test: {cell['test_items']} items" if cell["test_items"] else "test: not read"
-    heading = f"{cell['cell']}: {seeds} fresh seeds, {encoders} encoder{'s' * (encoders > 1)}, {items}"
+    return f"{cell['cell']}: {seeds} fresh seeds, {encoders} encoder{'s' * (encoders > 1)}, {items}"
+
+
+def evaluation_rows(cell: Mapping[str, Any]) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """Headings, the learned rows' cells, and the controls'."""
     part = "test" if cell["test_items"] else "validation"
     images = [name for name in IMAGE_HEADINGS if any(name in row["validation"] for row in cell["rows"])]
     lines = {
@@ -42,13 +55,10 @@ def evaluation_table(cell: Mapping[str, Any]) -> str:
         ]
         for kind in ("learned", "control")
     }
-    learned, controls = lines["learned"], lines["control"]
     compared = f"chosen minus this, {_WORDS[cell['compared_by']]} (test)"
     own = ["", "validation", "test", "round trip (test)", compared, "CPU s", "kB"]
     headings = [*own, *(f"{IMAGE_HEADINGS[name]} ({part})" for name in images)]
-    text = aligned([headings, *learned, *controls])
-    rule = "-" * max(map(len, text))
-    return "\n".join([heading, text[0], rule, *text[1 : 1 + len(learned)], rule, *text[1 + len(learned) :]])
+    return headings, lines["learned"], lines["control"]
 
 
 def chosen_sentence(cell: Mapping[str, Any]) -> str:

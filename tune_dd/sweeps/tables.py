@@ -16,6 +16,7 @@ from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.runner import SweepOutcome
+from tune_dd.sweeps.settings import Cell
 
 SHOWN_PER_CELL = 3
 EXIT_CODES = {
@@ -57,22 +58,10 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
     trials = {trial["trial_id"]: trial for trial in summary["trials"]}
     cells = {str(cell): cell for cell in kind.config.cells}
     for entry in summary["cells"]:
-        cell = cells[entry["cell"]]
-        rows = [["trial", *kind.columns(cell), ""]]
-        pareto = entry.get("pareto")
-        shown = [member["trial_id"] for member in pareto["front"]] if pareto else entry["ranking"]
-        for trial_id in shown[: None if pareto else SHOWN_PER_CELL] + entry["under_way"][:1]:
-            trial = trials[trial_id]
-            note = "" if trial["status"] == "completed" else trial["status"].replace("_", " ")
-            if trial["status"] == "unfinished":
-                note += f", after {counted(trial['iterations'], 'iteration')}"
-            scores = {**trial["scores"], "cpu_s": trial["cpu_s"]}
-            rows.append([trial_id, *kind.row(cell, kind.set_name(cell, trial["config"]), scores), note])
-        controls = [
-            ["", *kind.row(cell, name, scores), "control"] for name, scores in entry["controls"].items()
-        ]
+        cell, pareto = cells[entry["cell"]], entry.get("pareto")
+        headings, rows, controls = cell_rows(kind, cell, entry, trials)
         print(f"\n{kind.heading(cell)}", file=stream)
-        for line in aligned(rows + controls, left=(0, 1, len(rows[0]) - 1)):
+        for line in aligned([headings, *rows, *controls], left=(0, 1, len(headings) - 1)):
             print(f"  {line}", file=stream)
         if not entry["ranking"]:
             print("  no trial has ended with a score", file=stream)
@@ -84,6 +73,30 @@ def print_summary(kind: Kind[Any], summary: Mapping[str, Any], stream: TextIO) -
         print(f"\ntrial {trial['trial_id']} failed: {trial['reason']}", file=stream)
     if len(failed) > SHOWN_PER_CELL:
         print(f"... and {len(failed) - SHOWN_PER_CELL} more failed; see the summary", file=stream)
+
+
+def cell_rows(
+    kind: Kind[Any], cell: Cell, entry: Mapping[str, Any], trials: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """A cell's table: headings, its best trials (or its front) with the unfinished one that is best so far,
+    and its controls.
+
+    Args:
+        entry: of ``cells`` in ``sweep_summary.json``.
+        trials: entries of ``trials`` there, by id.
+    """
+    pareto = entry.get("pareto")
+    shown = [member["trial_id"] for member in pareto["front"]] if pareto else entry["ranking"]
+    rows = []
+    for trial_id in shown[: None if pareto else SHOWN_PER_CELL] + entry["under_way"][:1]:
+        trial = trials[trial_id]
+        note = "" if trial["status"] == "completed" else trial["status"].replace("_", " ")
+        if trial["status"] == "unfinished":
+            note += f", after {counted(trial['iterations'], 'iteration')}"
+        scores = {**trial["scores"], "cpu_s": trial["cpu_s"]}
+        rows.append([trial_id, *kind.row(cell, kind.set_name(cell, trial["config"]), scores), note])
+    controls = [["", *kind.row(cell, name, scores), "control"] for name, scores in entry["controls"].items()]
+    return ["trial", *kind.columns(cell), ""], rows, controls
 
 
 def covered_words(pareto: Mapping[str, Any]) -> str:
@@ -124,6 +137,7 @@ def _print_next(outcome: SweepOutcome) -> None:
         commands |= kind.next_commands(folder, outcome.summary)
         if (folder / FRONTS_FILE).exists():
             commands["the front, drawn"] = quote(str(folder / FRONTS_FILE))
+        commands["a page to look at"] = f"tune-dd report {quote(place_of(folder))}"
         commands["the best trial again, alone"] = f"tune-dd reproduce {quote(place_of(folder))}"
     commands["more trials"] = f"{kind.config.COMMAND} --warm-start {folder.name}{storage}"
     if (folder / "tensorboard").is_dir():
