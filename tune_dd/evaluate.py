@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,12 +148,32 @@ def _evaluate(flags: Flags, folder: Path, summary: dict[str, Any], config: Laten
         write_json(folder / UNREAD_FILE, content)
         print(f"\nwritten to {folder / UNREAD_FILE}; test was not read")
         return
+    for line in _replaced(folder / EVALUATION_FILE, cells):
+        print(line)
     # The larger file first: where the disk is full, neither changes.
     write_json(folder / SWEEP_SUMMARY_FILE, {**summary, "evaluation": {**content, "outdated": False}})
     write_json(folder / EVALUATION_FILE, content)
     print(
         f"\nwritten to {folder / EVALUATION_FILE}; each reading of test is a line of test_access.jsonl there"
     )
+
+
+def _replaced(path: Path, cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What an earlier evaluation had chosen otherwise, whose figures on test were known before this one."""
+    from trainables.errors import InputError
+    from tune_dd.runs.folder import read_json
+
+    try:
+        earlier = read_json(path, "an evaluation").get("cells", []) if path.exists() else []
+    except InputError:
+        return []  # damaged: there is nothing to be told of it
+    now = {cell["cell"]: cell["chosen"] for cell in cells}
+    return [
+        f"\n{cell['cell']}: an earlier evaluation chose {cell['chosen']}, and test was read for it; this "
+        f"one takes its place in {path.name}"
+        for cell in earlier
+        if now.get(cell["cell"], cell["chosen"]) != cell["chosen"]
+    ]
 
 
 def _scoring(flags: Flags, config: LatentSweep) -> ImageScoring:
@@ -209,7 +229,9 @@ def _plans(summary: dict[str, Any], config: LatentSweep, top_k: int, scoring: Im
                     name=cell["cell"] + (f"/m{m_per_class}" if config.sizes else ""),
                     candidates=tuple(own),
                     objective=summary["objective"],
-                    budgets=tuple(sorted(kept)) if config.sizes else config.budgets,
+                    budgets=tuple(sorted(kept))
+                    if config.sizes
+                    else tuple(budget for budget in config.budgets if budget != m_per_class),
                     taken_seeds=config.seeds,
                     gpus_per_trial=config.gpus_per_trial,
                     scoring=scoring,

@@ -68,6 +68,26 @@ def test_evaluate_adds_to_the_summary_and_reads_test_once(sweep: Path, command: 
     assert cell["test_items"] == 90
 
 
+def test_a_choice_that_an_earlier_one_did_not_make_is_told(sweep: Path, command: Command) -> None:
+    words = ("evaluate", str(sweep), "--fresh-seeds", "1", "--top-k", "1")
+    first = command(*words)
+    assert first.returncode == 0 and "an earlier evaluation" not in first.stdout
+    content = json.loads((sweep / "evaluation.json").read_text())
+    content["cells"][0]["chosen"] = "implicit (99999)"
+    write_json(sweep / "evaluation.json", content)
+    assert "an earlier evaluation chose implicit (99999), and test was read" in command(*words).stdout
+
+
+def test_no_control_stands_twice(sweep: Path, command: Command) -> None:
+    """Where a budget of real points is the number of prototypes."""
+    edit_summary(sweep, lambda summary: summary["config"].update(budgets=[2, 3]))
+    done = command("evaluate", str(sweep), "--fresh-seeds", "1", "--top-k", "1", "--no-test")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((sweep / "evaluation_without_test.json").read_text())
+    names = [row["name"] for row in content["cells"][0]["rows"]]
+    assert "herding@3" in names and "herding@2" not in names
+
+
 def test_every_trial_is_reproduced(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trials = json.loads((sweep / "sweep_summary.json").read_text())["trials"]
     for trial in trials:

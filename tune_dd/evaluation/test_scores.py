@@ -20,6 +20,7 @@ FOLDER = "test_scores"
 ACCESS_LOG = "test_access.jsonl"
 """Beside that folder: a line for each reading of test."""
 WHAT = "scores on test"
+_REMEDY = f"{RESTORE}; or remove it: test is read again, which {ACCESS_LOG} then says"
 _SHAPE = {"scores": [dict], "items": int, "hits": str, "per_class": list}
 
 
@@ -49,8 +50,8 @@ def stored(results: Path, identity: str) -> TestScores | None:
     path = results / FOLDER / f"{identity}.json"
     if not path.exists():
         return None
-    content = read_json(path, WHAT)
-    check_shape(path, WHAT, content, _SHAPE)
+    content = read_json(path, WHAT, _REMEDY)
+    check_shape(path, WHAT, content, _SHAPE, _REMEDY)
     shape = (len(content["scores"]), content["items"])
     try:
         if min(shape) < 1:
@@ -60,7 +61,7 @@ def stored(results: Path, identity: str) -> TestScores | None:
             raise ValueError(f"{len(packed)} bytes of hits for {shape[0]} runs on {shape[1]} items")
     except ValueError as error:
         raise InputError(
-            f"{path} is damaged ({error})", f"{WHAT} must be as they were written", RESTORE
+            f"{path} is damaged ({error})", f"{WHAT} must be as they were written", _REMEDY
         ) from error
     hits = np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
     return TestScores(content["scores"], hits, content["per_class"])
