@@ -112,6 +112,18 @@ def from_flat(config: type[Config], flat: Mapping[str, Any]) -> Config:
     return config(**{key: value for key, value in flat.items() if key in names})
 
 
+def refuse_repeated(flag: str, values: Sequence[Any]) -> None:
+    """Refuse a list that names a value twice.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    if len(set(values)) != len(values):
+        raise InputError(
+            f"{flag} is {' '.join(map(str, values))}", "must name each value once", "drop the repeated"
+        )
+
+
 def refuse_unknown(flat: Mapping[str, Any], configs: Sequence[type]) -> None:
     """Refuse keys that no config of ``configs`` has.
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.errors import InputError
 from trainables.latent.config import DataConfig, EncoderConfig, LatentConfig
-from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
+from trainables.schema import refuse_repeated
+from tune_dd.flags import INTERRUPTED, FlagParser, Flags, add_config, main_guard, parser
 from tune_dd.verdicts.questions import QUESTIONS
 
 if TYPE_CHECKING:  # torch takes a second to import: only once the flags are known to be good
@@ -89,25 +91,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable("--storage", folder)
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
     check_writable("--cache", cache)
-    return reach_verdict(Session(plan, folder, cache, flags["workers"], flags["test"], LiveDisplay()))
+    try:
+        return reach_verdict(Session(plan, folder, cache, flags["workers"], flags["test"], LiveDisplay()))
+    except KeyboardInterrupt:
+        print("\ntune-dd verdict: interrupted: the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _plan(flags: Flags, config: LatentConfig) -> Plan:
     from tune_dd.verdicts.plan import Plan
 
+    for flag in ("questions", "budgets"):
+        refuse_repeated(f"--{flag}", flags[flag] or ())
     only = config.data.dataset == "features"
     usual = [name for name, question in QUESTIONS.items() if not (only and question.needs_images)]
-    questions = tuple(dict.fromkeys(flags["questions"] or usual))
-    return Plan(
+    questions = tuple(flags["questions"] or usual)
+    plan = Plan(
         data=config.data,
         encoder=config.encoder,
         questions=questions,
-        budgets=tuple(dict.fromkeys(flags["budgets"])) if flags["budgets"] else None,
+        budgets=tuple(flags["budgets"]) if flags["budgets"] else None,
         seeds=tuple(range(flags["seeds"])),
         encoder_seeds=tuple(range(flags["encoder_seeds"] or (1 if only else _ENCODERS))),
         counts={name: flags[QUESTIONS[name].count_name] for name in questions},
         cross_encoder_seed=flags["cross_encoder_seed"],
     )
+    for name, question in QUESTIONS.items():
+        if name not in questions and question.count_name in flags.given:
+            raise InputError(
+                f"{question.flag} is {flags[question.count_name]} with --questions {' '.join(questions)}",
+                f"the question {name} alone reads it",
+                "leave it out",
+            )
+    if "cross_encoder_seed" in flags.given and not plan.reads_other_encoder:
+        raise InputError(
+            f"--cross-encoder-seed is {plan.cross_encoder_seed} with --questions {' '.join(questions)}",
+            "no question of these is answered by another encoder",
+            "leave it out",
+        )
+    return plan
 
 
 if __name__ == "__main__":

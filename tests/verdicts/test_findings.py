@@ -76,7 +76,8 @@ def test_sets_that_are_the_same_are_said_to_be() -> None:
     # Controls that made the sets of herding count once, and there is nothing to be told.
     assert [row["same_as"] for row in panel["rows"]] == [None, None, *["herding"] * 5]
     told = words.answer([panel], "digits")
-    assert told.endswith("0 of 1 comparison, worse in 0, and no difference is found in 1.")
+    counted = "0 of 1 comparison (5 rows with another control's sets left out)"
+    assert told.endswith(f"{counted}, worse in 0, and no difference is found in 1.")
     assert "k-means medoids (the sets of herding)" in words.table(panel, seeds=8, encoders=2)
 
 

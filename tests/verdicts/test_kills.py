@@ -73,7 +73,8 @@ def test_a_verdict_that_is_asked_to_end_says_so_in_a_line(place: Path) -> None:
     sweeps.wait_for(lambda: len(made(place, "ended")) >= 3, process, log)
     process.terminate()
     text = sweeps.finish(process, log, code=130)
-    assert text.splitlines()[-1] == "tune-dd verdict: interrupted."
+    told = "tune-dd verdict: interrupted: the same command goes on where it stopped"
+    assert text.splitlines()[-1] == told
     assert "Traceback" not in text and "SIGTERM" not in text
 
 

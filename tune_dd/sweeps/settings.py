@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from search_spaces import Space, SpaceContext
 from trainables.errors import InputError
-from trainables.schema import check_value, flag_name, option, refuse_unknown, value_type
+from trainables.schema import check_value, flag_name, option, refuse_repeated, refuse_unknown, value_type
 from tune_dd.runs.folder import check_name
 from tune_dd.sweeps.axes import Axis
 
@@ -283,10 +283,7 @@ def _check_field(config: SweepConfig, declared: dataclasses.Field[Any]) -> None:
             raise InputError(f"{flag} is {value!r}", "must be a list of values", "give a list")
         for one in value:
             check_value(flag, one, declared.metadata["many"], declared.metadata)
-        if len(set(value)) != len(value):
-            raise InputError(
-                f"{flag} is {' '.join(map(str, value))}", "must name each value once", "drop the repeated"
-            )
+        refuse_repeated(flag, value)
         if not value and declared.default:
             raise InputError(
                 f"{flag} is empty", "must name at least one value", "leave it out for the default"

@@ -178,9 +178,11 @@ def answer(panels: Sequence[Finding], dataset: str) -> str:
             opening = "RL does worse" if worse == len(flat) else "RL does not help"
         else:
             opening = "RL is not shown to help"
+        again = sum(row["same_as"] is not None for panel in own for row in panel["rows"][1:])
+        left_out = f" ({counted(again, 'row')} with another control's sets left out)" if again else ""
         told.append(
             f"{opening} on {dataset}: {QUESTIONS[name].method} is better than its control in {better} of "
-            f"{counted(len(flat), 'comparison')}, worse in {worse}, and no difference is found in "
+            f"{counted(len(flat), 'comparison')}{left_out}, worse in {worse}, and no difference is found in "
             f"{len(flat) - better - worse}.{_resolution(own)}"
         )
     return "\n".join(told)
