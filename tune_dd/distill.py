@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainables.latent.config import PARTS, DataConfig, EncoderConfig, LatentConfig
 from trainables.latent.distill_config import METHODS, DistillConfig
+from trainables.latent.shaping.idle import refuse_idle
 from trainables.schema import flag_name
 from trainables.whole_files import sha256_if_readable
 from tune_dd.flags import FlagParser, Flags, add_config, main_guard, parser
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path(flags["cache"]).expanduser().absolute() if flags["cache"] else default_cache()
     budget = config.distill.sel_budget_per_class
     check_test_place(config.data)
-    if config.distill.shape_schedule is not None and "rl_shaping" in methods:
+    if config.distill.shape_schedule is not None:
         # Before an encoder is trained for nothing.
         schedule = read_schedule(Path(config.distill.shape_schedule), config.distill.shape_schedule_sha256)
         schedule.check(config.distill, has_decoder=config.encoder.backbone != "identity")
@@ -129,6 +130,8 @@ def parse_config(flags: Flags, methods: Sequence[str]) -> LatentConfig:
     flat.setdefault("encoder_seed", flat.get("seed", DistillConfig.seed))
     if "shape_schedule" in flat:
         flat.setdefault("shape_schedule_sha256", sha256_if_readable(Path(flat["shape_schedule"])))
+    if "shape_schedule" in flat:
+        refuse_idle(flat, methods)
     for other in methods[1:]:
         LatentConfig.parse({**flat, "method": other})
     return LatentConfig.parse({**flat, "method": methods[0]})

@@ -59,6 +59,23 @@ class Schedule:
                 "give a schedule that was learned on features",
             )
 
+    def trouble(self) -> str:
+        """What is wrong with it, in words; empty for a schedule that can be applied."""
+        terms = self.terms
+        unknown = [str(term) for term in terms if term not in CENTRES]
+        if unknown:
+            return f"'{unknown[0]}' is no term of the loss: {', '.join(CENTRES)}"
+        if not terms or len(set(terms)) != len(terms):
+            return f"its terms are {', '.join(terms) or 'none'}, and must be different ones"
+        if not self.weights or any(len(row) != len(terms) for row in self.weights):
+            return f"it must hold rows of {len(terms)} weights, one for each term"
+        wrong = [weight for row in self.weights for weight in row if not 0 <= weight < math.inf]
+        if wrong:
+            return f"a weight is {wrong[0]:g}, and must be a number from 0"
+        if type(self.steps) is not int or self.steps < 1:
+            return f"'steps' is {self.steps}, and must be a whole number from 1"
+        return ""
+
     def on(self, terms: Sequence[str], like: Tensor) -> Tensor:
         """(T, K) float32 for these terms, beside ``like``; 0 where it does not know one."""
         columns = [
@@ -106,13 +123,11 @@ def read_schedule(path: Path, sha256: str | None = None) -> Schedule:
         if isinstance(content, dict) and content.get("kind") == _KIND:
             terms, steps = tuple(content["terms"]), content["steps"]
             found = Schedule(terms, [list(map(float, row)) for row in content["weights"]], steps)
-            known = terms and len(set(terms)) == len(terms) and set(terms) <= set(CENTRES)
-            good = all(
-                len(row) == len(terms) and all(0 <= w < math.inf for w in row) for row in found.weights
-            )
-            if known and found.weights and good and type(steps) is int and steps > 0:
+            problem = found.trouble()
+            if not problem:
                 return found
-        problem = "it holds none"
+        else:
+            problem = "it holds none"
     except OSError as error:
         problem = str(error.strerror)
     except (ValueError, TypeError, KeyError, RecursionError):

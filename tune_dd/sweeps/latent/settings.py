@@ -15,6 +15,7 @@ from trainables.latent.config import BACKBONES, DATASET_OF, DATASETS, DataConfig
 from trainables.latent.distill_config import LABEL_TRACKS, METHODS, PROTOTYPE_METHODS, DistillConfig
 from trainables.latent.image_scoring import CROSS_ENCODER, PIXEL, ImageScoring
 from trainables.latent.pixel_recipe import PIXEL_PASSES
+from trainables.latent.shaping.idle import refuse_idle
 from trainables.schema import flag_name, option
 from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.latent.cell import LatentCell
@@ -152,6 +153,9 @@ class LatentSweep(SweepConfig):
                 "the one is for all trials, the others are tried one by one",
                 "leave one of them out",
             )
+        if "shape_schedule" in self.settings:
+            lists = {"proto_rl_lrs": self.proto_rl_lrs} if self.proto_rl_lrs else {}
+            refuse_idle({**self.settings, **lists}, self.tried_methods)
         for method in self.tried_methods:
             DistillConfig(method=method, labels=self.labels)
         for setting, objective in _OBJECTIVE_OF.items():
