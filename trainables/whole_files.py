@@ -1,4 +1,4 @@
-"""Files as wholes: written whole or not at all, and known by their digest."""
+"""Files and folders as wholes: written whole or not at all; files known by their digest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +37,34 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to fill, under a temporary name beside ``path``; renamed to it when the block ends well.
+
+    A block that raises leaves ``path`` as it was.
+
+    Args:
+        replace: whether a folder of that name is removed, once the new one is there.
+
+    Raises:
+        OSError: the parent folder cannot be written, or its disk is full; or ``path`` is there already.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    former = temporary.with_name(f"{temporary.name}-former")
+    try:
+        temporary.chmod(0o755)  # mkdtemp's privacy is not for results
+        yield temporary
+        if replace and path.exists():
+            path.rename(former)
+        temporary.rename(path)
+    finally:
+        if former.exists() and not path.exists():
+            former.rename(path)
+        for leftover in (temporary, former):
+            if leftover.exists():
+                shutil.rmtree(leftover)
 
 
 def sha256_of(path: Path) -> str:

@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.whole_files import NO_ROOM, whole_file
+from trainables.whole_files import NO_ROOM, whole_file, whole_folder
 from tune_dd import __version__
 
 SUMMARY_FILE = "experiment_summary.json"
@@ -116,14 +115,11 @@ def new_run_folder(path: Path) -> Iterator[Path]:
         InputError: if the folder exists already, or cannot be written.
     """
     refuse_existing(path)
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        temporary.chmod(0o755)  # mkdtemp's privacy is not for results
-        yield temporary
-        refuse_existing(path)
-        temporary.rename(path)
+        with whole_folder(path) as temporary:
+            yield temporary
+            refuse_existing(path)
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
@@ -132,9 +128,6 @@ def new_run_folder(path: Path) -> Iterator[Path]:
             "a run's folder must be writable",
             "make room or choose another --storage",
         ) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
