@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from trainables.environment.config import EnvironmentConfig
+from trainables.environment.distilled_set import SET_FILE
 from trainables.ppmo.run import PpmoRun
 from trainables.saved_trial import SavedTrial
 
 PROGRESS_FILE = "progress.json"
 STATE_FILE = "ppmo_state.pt"
-SET_FILE = "distilled_set.pt"
 
 
 class EnvironmentDistillation(SavedTrial):

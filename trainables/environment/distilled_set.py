@@ -26,6 +26,9 @@ from trainables.errors import InputError
 from trainables.tensor_files import load_tensors
 from trainables.whole_files import whole_file
 
+SET_FILE = "distilled_set.pt"
+"""Its name in a run's folder."""
+
 
 @dataclass(frozen=True)
 class DistilledSet:

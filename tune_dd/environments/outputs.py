@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.environment_distillation import SET_FILE
+from trainables.environment.distilled_set import SET_FILE
 from trainables.ppmo.run import PpmoRun
 from tune_dd.environments.curves import draw_curves
 from tune_dd.runs.folder import SUMMARY_FILE, new_run_folder, versions, write_json

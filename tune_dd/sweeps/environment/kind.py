@@ -13,15 +13,10 @@ from typing import Any, ClassVar
 import torch
 
 from trainables.environment.config import EnvironmentConfig, task_of
-from trainables.environment.distilled_set import load_distilled_set
+from trainables.environment.distilled_set import SET_FILE, load_distilled_set
 from trainables.environment.own_modules import digests
 from trainables.environment.tasks import open_task
-from trainables.environment_distillation import (
-    PROGRESS_FILE,
-    SET_FILE,
-    STATE_FILE,
-    EnvironmentDistillation,
-)
+from trainables.environment_distillation import PROGRESS_FILE, STATE_FILE, EnvironmentDistillation
 from trainables.errors import InputError
 from trainables.ppmo.run import PpmoRun, read_state
 from tune_dd.environments.outputs import write_curve, write_summary
