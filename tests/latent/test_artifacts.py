@@ -77,6 +77,13 @@ def write_newer(path: Path) -> None:
     torch.save(content, path)
 
 
+def write_without_sets(path: Path) -> None:
+    save_artifacts(path, example())
+    content = torch.load(path, weights_only=True)
+    del content["sets"]
+    torch.save(content, path)
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
@@ -87,6 +94,7 @@ def write_newer(path: Path) -> None:
         (write_truncated, "cannot be opened"),
         (write_foreign, "is not a latent distillation's artefact file"),
         (write_newer, "has schema version 999"),
+        (write_without_sets, "is damaged"),
     ],
 )
 def test_unreadable_files_get_one_line(tmp_path: Path, write, words: str) -> None:  # type: ignore[no-untyped-def]

@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 """Raised when a file of the former version can no longer be read as it stands."""
 
 ARTIFACTS_FILE = "distillation_artifacts.pt"
-_KIND = "tune-dd latent distillation"
+KIND = "tune-dd latent distillation"
+"""What such a file calls itself, under ``kind``."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def save_artifacts(path: Path, artifacts: Artifacts) -> None:
         OSError: the folder cannot be written, or the disk is full.
     """
     content = {
-        "kind": _KIND,
+        "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": artifacts.config,
         "class_names": list(artifacts.class_names),
@@ -77,23 +78,28 @@ def load_artifacts(path: Path) -> Artifacts:
         InputError: the file is missing, damaged, not one of these, or of a newer schema.
     """
     content = load_tensors(path)
-    if not isinstance(content, Mapping) or content.get("kind") != _KIND:
+    if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise InputError(
             f"{path} is not a latent distillation's artefact file",
-            f"its kind must be '{_KIND}'",
+            f"its kind must be '{KIND}'",
             f"give the {ARTIFACTS_FILE} that a distillation wrote",
         )
-    version = content["schema_version"]
+    version = content.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {version}",
             f"this tune-dd reads version {SCHEMA_VERSION}",
             "open it with the version of tune-dd that its summary names",
         )
-    return Artifacts(
-        config=content["config"],
-        class_names=tuple(content["class_names"]),
-        sets={name: DistilledSet(**tensors) for name, tensors in content["sets"].items()},
-        provenance=content["provenance"],
-        prototype_state=content["prototype_state"],
-    )
+    try:
+        return Artifacts(
+            config=dict(content["config"]),
+            class_names=tuple(content["class_names"]),
+            sets={name: DistilledSet(**tensors) for name, tensors in content["sets"].items()},
+            provenance=dict(content["provenance"]),
+            prototype_state=dict(content["prototype_state"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error})", "it must be as it was written", "restore it from a copy"
+        ) from error
