@@ -1,7 +1,8 @@
-"""Files of tensors, opened without running anything that is in them."""
+"""Files of tensors: written whole, and opened without running anything that is in them."""
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,19 @@ from typing import Any
 import torch
 
 from trainables.errors import InputError
+from trainables.whole_files import whole_file
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    """``torch.save``, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    buffer = io.BytesIO()  # torch's own writer says of a full disk that a position is unexpected
+    torch.save(content, buffer)
+    with whole_file(path) as stream:
+        stream.write(buffer.getbuffer())
 
 
 def load_tensors(path: Path) -> Any:

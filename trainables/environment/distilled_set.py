@@ -23,8 +23,7 @@ from trainables.environment.learners import Parameters
 from trainables.environment.perception import NATURE_LAYERS, Perception
 from trainables.environment.tasks import MUJOCO, PICTURES, Task
 from trainables.errors import InputError
-from trainables.tensor_files import load_tensors
-from trainables.whole_files import whole_file
+from trainables.tensor_files import load_tensors, save_tensors
 
 SET_FILE = "distilled_set.pt"
 """Its name in a run's folder."""
@@ -107,8 +106,7 @@ class DistilledSet:
             content["loss"] = self.loss
         if self.inner_steps != 1:
             content["inner_steps"] = self.inner_steps
-        with whole_file(path) as stream:
-            torch.save(_copied(content), stream)
+        save_tensors(path, _copied(content))
 
 
 def load_distilled_set(path: Path, encoder: Path | None = None) -> DistilledSet:

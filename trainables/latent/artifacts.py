@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trainables.errors import InputError
 from trainables.latent.distilled_set import DistilledSet
-from trainables.tensor_files import load_tensors
-from trainables.whole_files import whole_file
+from trainables.tensor_files import load_tensors, save_tensors
 
 SCHEMA_VERSION = 1
 """Raised when a file of the former version can no longer be read as it stands."""
@@ -61,8 +58,7 @@ def save_artifacts(path: Path, artifacts: Artifacts) -> None:
         "provenance": artifacts.provenance,
         "prototype_state": artifacts.prototype_state,
     }
-    with whole_file(path) as stream:
-        torch.save(content, stream)
+    save_tensors(path, content)
 
 
 def _plain_set(distilled: DistilledSet) -> dict[str, Any]:

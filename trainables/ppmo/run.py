@@ -21,8 +21,7 @@ from trainables.errors import InputError
 from trainables.ppmo.algorithm import algorithm_config
 from trainables.ppmo.module import distilled_set
 from trainables.seeds import derive_seed
-from trainables.tensor_files import load_tensors
-from trainables.whole_files import whole_file
+from trainables.tensor_files import load_tensors, save_tensors
 
 _METRICS = "learner/metrics_logger"
 _STATE = {
@@ -172,8 +171,7 @@ class PpmoRun:
             "learning_cpu_s": self.learning_cpu_s,
             "learner_group": _as_tensors(self._algorithm.learner_group.get_state(not_components=[_METRICS])),
         }
-        with whole_file(path) as stream:
-            torch.save(content, stream)
+        save_tensors(path, content)
 
     def restore(self, path: Path) -> None:
         """Go on from a file of :meth:`save`, made with the same settings.

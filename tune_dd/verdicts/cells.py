@@ -16,8 +16,7 @@ from trainables.latent.config import DataConfig, EncoderConfig
 from trainables.latent.distilled_set import DistilledSet
 from trainables.latent.latents import LatentData
 from trainables.latent.probe import LinearClassifier
-from trainables.tensor_files import load_tensors
-from trainables.whole_files import whole_file
+from trainables.tensor_files import load_tensors, save_tensors
 from tune_dd.runs.folder import check_shape
 from tune_dd.verdicts.contenders import Made
 from tune_dd.verdicts.encoders import prepare
@@ -103,8 +102,7 @@ def write(path: Path, cell: Cell, done: Done) -> None:
             for name, found in done.classifiers.items()
         },
     }
-    with whole_file(path) as stream:
-        torch.save(content, stream)
+    save_tensors(path, content)
 
 
 def read(path: Path, cell: Cell) -> Done:
