@@ -21,6 +21,7 @@ VERBS = {
     "verdict": "whether reinforcement learning helps, beside controls of equal cost, on test data",
     "check": "what would go wrong on a cluster, before money is spent on it",
     "validate": "what fresh learners make of a distilled environment",
+    "use": "what a distilled set is; and the same set for other programs",
 }
 
 

@@ -1,0 +1,1 @@
+"""What a user does with a distilled set once it is made."""
