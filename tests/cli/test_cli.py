@@ -25,7 +25,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["zzz"],
             "tune-dd: zzz is not a command: "
-            "choose one of search, distill, evaluate, reproduce, verdict, check, validate, use.\n",
+            "choose one of search, distill, evaluate, reproduce, report, verdict, check, validate, use.\n",
         ),
     ],
 )
