@@ -59,10 +59,10 @@ class EnvironmentDistillation(SavedTrial):
     def step(self) -> dict[str, Any]:
         with self._timed():
             # A trial can be restored from the checkpoint of its end, when the end itself was not recorded.
-            if not (self._run.done and self._scores):
+            if not (self._scores and self._done):
                 self._scores = self._run.step()
         busy_s, self._busy_s = self._busy_s, 0.0
-        done = self._run.done or bool(self._scores["diverged"])
+        done = self._done
         return {
             **self._scores,
             "training_iteration": self._run.reports,
@@ -71,6 +71,11 @@ class EnvironmentDistillation(SavedTrial):
             "complete": int(done),
             "done": done,
         }
+
+    @property
+    def _done(self) -> bool:
+        """Whether the last scores are those of the trial's end."""
+        return self._run.done or bool(self._scores["diverged"])
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         with self._timed():
@@ -93,5 +98,4 @@ class EnvironmentDistillation(SavedTrial):
             self._cpu_s += progress["cpu_s"]
 
     def cleanup(self) -> None:
-        super().cleanup()
         self._run.close()

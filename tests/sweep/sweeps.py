@@ -141,6 +141,12 @@ def check_iterations_went_on(folder: Path) -> None:
             saved[trial] = reached[trial]
 
 
+def check_checkpoints_are_there(folder: Path) -> None:
+    """Every checkpoint that the journal names last is there: no trial would begin again."""
+    named = {event["trial"]: event["checkpoint"] for event in events(folder) if event["event"] == "saved"}
+    assert [name for name in named.values() if not (folder / name).is_dir()] == []
+
+
 def descendants(pid: int) -> dict[int, str]:
     """Processes started by ``pid``, directly or not, with their names."""
     parents: dict[int, int] = {}

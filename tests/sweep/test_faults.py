@@ -41,6 +41,7 @@ def test_full_disk_stops_the_sweep_and_it_resumes(
     assert "is full after" in last_line(text)
     assert "--resume --name crowded" in last_line(text)
     assert "Traceback" not in text
+    sweeps.check_checkpoints_are_there(folder)
     filler.unlink()
     log.unlink()
     sweeps.finish(sweeps.start(disk / "results", "--resume", "--name", "crowded", log=log, kind=kind), log)

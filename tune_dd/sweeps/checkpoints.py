@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,15 @@ from ray import tune
 from trainables.buckets import Bucket
 
 _FOLDER = "tune"
+
+
+def tune_id(trial_id: str, attempt: int) -> str:
+    """The id by which Tune knows an attempt (from 1) at a trial.
+
+    Tune keeps decisions, such as to stop once a checkpoint is saved, by a trial's id, and numbers the
+    checkpoints of each trial from 0: a second attempt must not inherit them.
+    """
+    return trial_id if attempt == 1 else f"{trial_id}-{attempt}"
 
 
 class Checkpoints:
@@ -36,7 +47,18 @@ class Checkpoints:
         return path.removeprefix(f"{self._folder}/")
 
     def replaced(self, name: str) -> None:
-        """A later one of its trial is on record; in a folder the trial itself removes the former."""
+        """A later one of its trial is on record; in a folder the trial itself removes what is older."""
+
+    def ended(self, trial_id: str, name: str | None) -> None:
+        """A trial's end is on record with this checkpoint: of its others, of any attempt, none is needed."""
+        for session in (self._folder / _FOLDER).glob("session-*"):
+            for attempt in itertools.count(1):
+                place = session / tune_id(trial_id, attempt)
+                if not place.is_dir():
+                    break
+                for checkpoint in place.glob("checkpoint_*"):
+                    if name is None or checkpoint != self._folder / name:
+                        shutil.rmtree(checkpoint, ignore_errors=True)  # an unneeded file is no reason to stop
 
     def exists(self, name: str) -> bool:
         """Whether it is there."""
@@ -73,6 +95,9 @@ class BucketCheckpoints(Checkpoints):
 
     def replaced(self, name: str) -> None:
         self._remove_later(name)
+
+    def ended(self, trial_id: str, name: str | None) -> None:
+        """What was replaced has been told of."""
 
     def exists(self, name: str) -> bool:
         return bool((self._bucket / name).children())

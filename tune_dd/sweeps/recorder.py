@@ -180,6 +180,7 @@ class SweepRecorder(Callback):
             return
         write_run(self._kind, self._folder, record, status, self._mirror.checkpoints)
         self._journal.ended(trial_id, status, reason)
+        self._mirror.checkpoints.ended(trial_id, record.checkpoint)
         self._standing.add(record)
         self._proposals.finish(trial_id, record)
         self._tensorboard.close(trial_id)

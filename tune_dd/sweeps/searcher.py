@@ -17,7 +17,7 @@ from ray.tune.search import SearchAlgorithm
 
 from trainables.buckets import StoreError
 from trainables.errors import InputError
-from tune_dd.sweeps.checkpoints import Checkpoints
+from tune_dd.sweeps.checkpoints import Checkpoints, tune_id
 from tune_dd.sweeps.journal import Journal, TrialRecord
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.proposals import Proposals
@@ -161,26 +161,18 @@ def opens(kind: Kind[Any], checkpoints: Checkpoints, name: str) -> bool:
     return True
 
 
-def tune_id(trial_id: str, attempt: int) -> str:
-    """The id by which Tune knows an attempt (from 1) at a trial.
-
-    Tune keeps decisions, such as to stop once a checkpoint is saved, by a trial's id, and numbers the
-    checkpoints of each trial from 0: a second attempt must not inherit them.
-    """
-    return trial_id if attempt == 1 else f"{trial_id}-{attempt}"
-
-
 def own_id(tune_id: str) -> str:
     """The id of the trial, given that of an attempt at it."""
     return tune_id.partition("-")[0]
 
 
 class InOrder(FIFOScheduler):
-    """Trials start in the order in which they were proposed.
+    """Trials are placed in the order in which they were proposed.
 
-    Tune's own scheduler looks through all trials there ever were, with each report. And it gives a worker
-    that gets free to the trial that waits longest, though a worker is being started for that one, which is
-    ended then: where trials are shorter than that takes, all but the first are ended again and again.
+    Tune's own scheduler looks through all trials there ever were, with each report. And a worker that gets
+    free takes the trial that waits longest, even if a new worker is already starting for it; Tune then ends
+    the new worker before it has done anything. With short trials this happens to every new worker, so that
+    one runs all trials.
     """
 
     def __init__(self) -> None:

@@ -51,8 +51,8 @@ def run_trials(
         Exception: whatever went wrong in Tune or in the recorder, but for a full disk.
     """
     config = kind.config
-    # Trials that wait show an autoscaler what to start. Where there is room for more than was asked for,
-    # they would start; and each that waits costs a request for resources that is taken back.
+    # Trials that wait show an autoscaler what to start. Elsewhere none waits: where there is room for more
+    # trials than were asked for it would start, and each costs Ray a request for resources.
     waiting = min(workers, MOST_WAITING) if config.address and not config.max_concurrent else 0
     # All workers start at once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers + waiting)
