@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.latent.pixel_recipe import PIXEL_PASSES
-from tune_dd.flags import FlagParser, main_guard, parser
+from tune_dd.flags import FlagParser, add_sweep, main_guard, parser
 
 if TYPE_CHECKING:
     from trainables.latent.image_scoring import ImageScoring
@@ -33,7 +33,7 @@ def build_parser() -> FlagParser:
         "Distil the best configurations of each cell of a sweep again on fresh seeds, beside all controls, "
         "choose on validation, then read test once for what was frozen.",
     )
-    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
+    add_sweep(made)
     made.add_flag("--top-k", int, "configurations per cell", default=3, at_least=1)
     made.add_flag("--fresh-seeds", int, "seeds per configuration", default=5, at_least=1)
     made.add_flag(
@@ -63,9 +63,6 @@ def build_parser() -> FlagParser:
         at_least=1,
     )
     made.add_flag("--test", bool, "read the test data after everything is frozen", default=True)
-    made.add_flag(
-        "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
-    )
     return made
 
 

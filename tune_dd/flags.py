@@ -205,6 +205,14 @@ def parser(prog: str, description: str, siblings: Siblings = tuple) -> FlagParse
     return FlagParser(prog, description, siblings)
 
 
+def add_sweep(made: FlagParser) -> None:
+    """The word and the flag by which verbs that read a sweep find it, and its encoders."""
+    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
+    made.add_flag(
+        "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
+    )
+
+
 def add_config(
     parser: FlagParser,
     config: type,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tune_dd.flags import FlagParser, main_guard, parser
+from tune_dd.flags import FlagParser, add_sweep, main_guard, parser
 
 
 def build_parser() -> FlagParser:
@@ -15,16 +15,13 @@ def build_parser() -> FlagParser:
         "Write results/NAME/report.html: what the sweep found beside its controls, how trials went, what "
         "mattered, and every trial with the command that runs it again. One file, which opens offline.",
     )
-    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
+    add_sweep(made)
     made.add_flag("--out", str, "the page (default: report.html in the sweep's folder)", metavar="FILE")
     made.add_flag(
         "--export",
         str,
         "also write tables (CSV, Parquet, LaTeX) and figures (SVG, PNG) into this new folder",
         metavar="DIR",
-    )
-    made.add_flag(
-        "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
     )
     return made
 

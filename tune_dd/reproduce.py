@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tune_dd.flags import FlagParser, main_guard, parser
+from tune_dd.flags import FlagParser, add_sweep, main_guard, parser
 
 if TYPE_CHECKING:
     from tune_dd.sweeps.kind import Kind
@@ -22,11 +22,8 @@ def build_parser() -> FlagParser:
         "Run one trial of a sweep again in this process and compare every score, bit for bit. Exit code 0 "
         "where they are equal, 1 where they differ.",
     )
-    made.add_word("results", "the sweep's folder, results/NAME, or s3://BUCKET/PREFIX/NAME")
+    add_sweep(made)
     made.add_flag("--trial", str, "its id (default: the best of the sweep's last cell)", metavar="ID")
-    made.add_flag(
-        "--cache", str, "folder of encoders and latents (default: the one the sweep used)", metavar="DIR"
-    )
     return made
 
 
