@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.latent.controls import FULL_DATA
 from tune_dd.evaluation.table import chosen_sentence, evaluation_heading, evaluation_rows
 from tune_dd.reports.charts import is_share, score_words
 from tune_dd.reports.sweep_data import CellData, SweepData
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.sessions import all_versions
-from tune_dd.sweeps.tables import cell_rows, covered_words
+from tune_dd.sweeps.tables import cell_rows, covered_words, wall_s
 
-FULL_DATA = "full_data"
 MOST_ANSWERS = 6
 
 
@@ -104,8 +104,6 @@ def facts_of(sweep: SweepData) -> list[tuple[str, str]]:
     """What was searched, and what it cost."""
     config, summary = sweep.kind.config, sweep.summary
     ends = Counter(str(trial["status"]).replace("_", " ") for trial in sweep.trials)
-    timings = summary["timings"]
-    wall = sum(seconds for name, seconds in timings.items() if name.endswith("_wall_s"))
     cpu = sum(trial["cpu_s"] or 0.0 for trial in sweep.trials)
     methods = [name for name in sweep.names if name]
     return [
@@ -115,7 +113,7 @@ def facts_of(sweep: SweepData) -> list[tuple[str, str]]:
         ("rows", ", ".join(methods)),
         ("searcher, early stopping", f"{config.searcher}, {'ASHA' if config.early_stopping else 'none'}"),
         ("search space", config.space),
-        ("time in all", f"{clock(wall)}; trials took {cpu:,.0f} CPU s"),
+        ("time in all", f"{clock(wall_s(summary))}; trials took {cpu:,.0f} CPU s"),
         ("scores are", " ".join(sweep.kind.scores_are.split())),
     ]
 

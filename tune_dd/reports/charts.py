@@ -12,23 +12,13 @@ from typing import Any
 
 import altair as alt
 
+from tune_dd.runs.score_table import WORDS
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#5b5ea6", "#56b4e9", "#a23b3b", "#4d4d4d")
 """Told apart by all, after Okabe and Ito; those too light for lines on white are darker here."""
 GREY = "#6b7280"
 HEIGHT = 260
 CONTROL_DASH = [4, 3]
-_WORDS = {
-    "probe_accuracy": "probe accuracy",
-    "roundtrip_accuracy": "round trip accuracy",
-    "cross_encoder_accuracy": "accuracy, other encoder",
-    "pixel_accuracy": "pixel accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "probe_return": "return of fresh learners",
-    "greedy_return": "return, greedy actions",
-    "normalised_score": "share of the way to the target return",
-    "size_bytes": "bytes of the set",
-    "inner_lr": "inner learning rate",
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def shown(metric: str, value: float | None) -> float | None:
 
 def score_words(metric: str) -> str:
     """A score's name for an axis."""
-    words = _WORDS.get(metric, metric.replace("_", " "))
+    words = WORDS.get(metric, metric.replace("_", " "))
     return f"{words}, %" if is_share(metric) else words
 
 
@@ -73,16 +63,16 @@ def rows(values: Sequence[Mapping[str, Any]]) -> alt.Data:
     return alt.Data(values=[dict(row) for row in values])
 
 
-def colour(field: str, names: Sequence[str], **more: Any) -> alt.Color:
+def colour(field: str, names: Sequence[str]) -> alt.Color:
     """One colour for each name, the same in all charts of a report."""
     scale = alt.Scale(domain=list(names), range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
     legend = None if len(names) < 2 else alt.Legend(title=None, orient="top", symbolLimit=0)
-    return alt.Color(f"{field}:N", scale=scale, legend=legend, **more)
+    return alt.Color(f"{field}:N", scale=scale, legend=legend)
 
 
-def score_axis(field: str, metric: str, **scale: Any) -> alt.Y:
+def score_axis(field: str, metric: str) -> alt.Y:
     """A vertical axis for scores, which need not begin at zero."""
-    return alt.Y(f"{field}:Q", title=score_words(metric), scale=alt.Scale(zero=False, nice=True, **scale))
+    return alt.Y(f"{field}:Q", title=score_words(metric), scale=alt.Scale(zero=False, nice=True))
 
 
 def score_tip(field: str, metric: str) -> alt.Tooltip:

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from trainables.latent.controls import FULL_DATA
 from tune_dd.reports.charts import (
     CONTROL_DASH,
     GREY,
@@ -92,7 +93,7 @@ def _order(sweep: SweepData, cell: CellData) -> Figure:
 
 def _reference(sweep: SweepData, cell: CellData) -> list[alt.Chart]:
     """The full-data probe as a dashed line, where the cell has one."""
-    full = cell.entry["controls"].get("full_data", {}).get(sweep.metric)
+    full = cell.entry["controls"].get(FULL_DATA, {}).get(sweep.metric)
     if full is None:
         return []
     at = [{"score": shown(sweep.metric, full), "words": "all data"}]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from urllib.parse import quote as quote_url
+
+from jinja2 import Environment, FileSystemLoader, Template
+from markupsafe import Markup
 
 from tune_dd.reports.answer import Table, answers, facts_of, notes_of, record_of, tables_of
 from tune_dd.reports.charts import Figure, score_words, shown, specification
@@ -33,7 +37,7 @@ class CellPart:
     tables: Sequence[Table]
     notes: Sequence[str]
     figures: Sequence[tuple[str, Figure]]
-    pictures: Sequence[Picture] = field(default_factory=tuple)
+    pictures: Sequence[Picture]
 
 
 def cell_parts(sweep: SweepData, report: Callable[[str], None]) -> list[CellPart]:
@@ -77,10 +81,11 @@ def page(sweep: SweepData, parts: Sequence[CellPart], overall: Sequence[tuple[st
         title=f"Sweep {sweep.name}",
         lead=f"{sweep.kind.config.KIND.capitalize()} distillation; {len(sweep.trials)} trials in "
         f"{len(sweep.cells)} {'cell' if len(sweep.cells) == 1 else 'cells'}, {sweep.summary['state']}",
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-        library=_library(),
-        charts=_script_json(charts),
+        # As they are, where all words of trials are escaped.
+        style=Markup(_asset("page.css")),
+        script=Markup(_asset("page.js")),
+        library=Markup(_library()),
+        charts=Markup(_script_json(charts)),
         answer=answers(sweep),
         facts=facts_of(sweep),
         record=record_of(sweep),
@@ -127,7 +132,7 @@ def trial_table(sweep: SweepData) -> dict[str, Any]:
     for trial in sweep.trials:
         scores = [shown(name, trial["scores"].get(name)) for name in (metric, other)]
         cells = [
-            _cell(trial["trial_id"], link=trial["run"] and f"{quote_link(trial['run'])}/"),
+            _cell(trial["trial_id"], link=trial["run"] and f"{quote_url(trial['run'])}/"),
             _cell(sweep.name_of(trial)),
             _cell(trial["cell"]),
             _cell(trial["status"].replace("_", " ")),
@@ -154,13 +159,6 @@ def _cell(value: Any, link: str | None = None) -> dict[str, Any]:
     return {"value": value, "words": value, "link": link}
 
 
-def quote_link(path: str) -> str:
-    """A relative path as a link."""
-    from urllib.parse import quote as quote_url
-
-    return quote_url(path)
-
-
 @functools.cache
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, from the package that also writes the pictures."""
@@ -179,22 +177,7 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text()
 
 
-def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template("page.html.j2")
-
-    class Trusted:
-        """What this module puts in as it is, while words of trials are escaped."""
-
-        @staticmethod
-        def render(**content: Any) -> str:
-            for name in ("style", "script", "library", "charts"):
-                content[name] = Markup(content[name])
-            return template.render(**content)
-
-    return Trusted
+def _template() -> Template:
+    loader = FileSystemLoader(ASSETS)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("page.html.j2")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_dd.sweeps.journal import SCORED
 from tune_dd.sweeps.plurals import counted
 
 
@@ -34,7 +35,7 @@ def saved_by_stopping(trials: Sequence[Mapping[str, Any]]) -> Saved:
     A stopped trial is reckoned to have gone on, at its own pace, to as many reports as the median complete
     trial of the same method (of any, where there is none).
     """
-    scored = [trial for trial in trials if trial["status"] in ("completed", "stopped_early")]
+    scored = [trial for trial in trials if trial["status"] in SCORED]
     stopped = [trial for trial in scored if trial["status"] == "stopped_early"]
     lengths: dict[Any, list[int]] = {}
     for trial in scored:

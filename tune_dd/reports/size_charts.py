@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from trainables.latent.controls import FULL_DATA
 from tune_dd.reports.charts import (
     CONTROL_DASH,
     GREY,
@@ -21,7 +22,6 @@ from tune_dd.reports.charts import (
 )
 from tune_dd.reports.sweep_data import CellData, SweepData
 
-FULL_DATA = "full_data"
 MOST_CONTROLS = 3
 _ENDS = ("completed", "stopped early", "diverged", "failed", "unfinished")
 _END_COLOURS = ("#0072b2", "#d9a441", "#7c3f8c", "#b2182b", "#9ca3af")

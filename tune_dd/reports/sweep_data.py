@@ -11,15 +11,13 @@ from typing import Any
 from tune_dd.runs.folder import check_shape, read_json
 from tune_dd.runs.places import place_of
 from tune_dd.sweeps.finished import open_sweep
-from tune_dd.sweeps.journal import TrialRecord, read_records
+from tune_dd.sweeps.journal import SCORED, TrialRecord, read_records
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.results import EVALUATION_FILE, UNREAD_FILE
 from tune_dd.sweeps.settings import Cell
 
 Trial = Mapping[str, Any]
 """An entry of ``trials`` in ``sweep_summary.json``."""
-SCORED = ("completed", "stopped_early")
-"""How trials end whose scores count."""
 
 
 @dataclass(frozen=True)

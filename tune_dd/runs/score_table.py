@@ -18,6 +18,20 @@ COLUMNS = {
 }
 """Score -> heading, in the order shown. Accuracies and the gap are shown in percent and points."""
 
+WORDS = {
+    "probe_accuracy": "probe accuracy",
+    "roundtrip_accuracy": "round trip accuracy",
+    "cross_encoder_accuracy": "accuracy, other encoder",
+    "pixel_accuracy": "pixel accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "probe_return": "return of fresh learners",
+    "greedy_return": "return, greedy actions",
+    "normalised_score": "share of the way to the target return",
+    "size_bytes": "bytes of the set",
+    "inner_lr": "inner learning rate",
+}
+"""Score -> its name along an axis."""
+
 
 def score_tables(tables: Mapping[str, Mapping[str, Scores]], columns: Sequence[str] = tuple(COLUMNS)) -> str:
     """Tables under each other, their columns in line; a score that a method lacks shows as a dash.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.whole_files import whole_file
+from tune_dd.runs.score_table import WORDS
 
 if TYPE_CHECKING:  # the one imports Ray, the other takes a second
     from matplotlib.axes import Axes
@@ -18,13 +19,6 @@ FRONTS_FILE = "pareto.png"
 _MOST_COLUMNS = 3
 _PANEL_INCHES = (6.2, 4.4)
 _MOST_TICKS = 6
-_WORDS = {
-    "size_bytes": "bytes of the set",
-    "probe_accuracy": "probe accuracy",
-    "roundtrip_accuracy": "round trip accuracy",
-    "cross_encoder_accuracy": "accuracy, other encoder",
-    "pixel_accuracy": "pixel accuracy",
-}
 _MARKS = "PXDs*v^<>ph8d"
 
 
@@ -99,5 +93,5 @@ def _shown(scores: Mapping[str, float], axis: Mapping[str, Any]) -> float:
 
 
 def _label(axis: Mapping[str, Any]) -> str:
-    words = _WORDS.get(axis["score"], axis["score"])
+    words = WORDS.get(axis["score"], axis["score"])
     return words if axis["score"] == "size_bytes" else f"{words}, % of the selection half"

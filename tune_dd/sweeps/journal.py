@@ -25,7 +25,9 @@ from tune_dd.runs.folder import RESTORE
 from tune_dd.sweeps.settings import Cell
 
 JOURNAL_FILE = "journal.jsonl"
-ENDS = ("completed", "stopped_early", "diverged", "failed")
+SCORED = ("completed", "stopped_early")
+"""How trials end whose scores count."""
+ENDS = (*SCORED, "diverged", "failed")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import TextIO
 
-from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.journal import SCORED, TrialRecord
 from tune_dd.sweeps.pareto import front
 from tune_dd.sweeps.plurals import counted
 from tune_dd.sweeps.results import ranking
@@ -127,7 +127,7 @@ def progress_line(
         ("diverged", "diverged"),
         ("failed", "failed"),
     ):
-        if ended[status] or status in ("completed", "stopped_early"):
+        if ended[status] or status in SCORED:
             parts.append(f"{ended[status]} {words}")
     running = min(standing.unended, workers)  # the others wait for a worker
     line = ", ".join([*parts, f"{running} running"])

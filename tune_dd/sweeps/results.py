@@ -20,7 +20,7 @@ from tune_dd.runs.folder import (
 from tune_dd.runs.places import folder_of, place_of
 from tune_dd.sweeps.axes import Axis
 from tune_dd.sweeps.environment.settings import EnvironmentSweep
-from tune_dd.sweeps.journal import TrialRecord
+from tune_dd.sweeps.journal import SCORED, TrialRecord
 from tune_dd.sweeps.latent.settings import LatentSweep
 from tune_dd.sweeps.pareto import pareto_entry
 from tune_dd.sweeps.settings import Cell, SweepConfig
@@ -228,9 +228,7 @@ def ranking(records: Iterable[TrialRecord], cell: Cell, config: SweepConfig) -> 
     metric = config.metric
     other = config.axes[1] if config.axes else Axis(config.TIE_BREAKS[metric])
     rankable = [
-        record
-        for record in records
-        if record.cell == cell and record.status in ("completed", "stopped_early") and record.scores
+        record for record in records if record.cell == cell and record.status in SCORED and record.scores
     ]
     return sorted(
         rankable,

@@ -12,6 +12,7 @@ from tune_dd.flags import INTERRUPTED
 from tune_dd.runs.places import bucket_of, place_of
 from tune_dd.runs.score_table import aligned
 from tune_dd.sweeps.front_picture import FRONTS_FILE
+from tune_dd.sweeps.journal import SCORED
 from tune_dd.sweeps.kind import Kind
 from tune_dd.sweeps.live_display import clock
 from tune_dd.sweeps.plurals import counted
@@ -122,16 +123,20 @@ def _print_spent(kind: Kind[Any], trials: Sequence[Mapping[str, Any]], stream: T
         return
     rows = [[kind.columns(kind.config.cells[0])[0], "trials", "complete", "stopped early", "CPU s"]]
     for name, own in by_name.items():
-        ends = [str(sum(trial["status"] == end for trial in own)) for end in ("completed", "stopped_early")]
+        ends = [str(sum(trial["status"] == end for trial in own)) for end in SCORED]
         rows.append([name, str(len(own)), *ends, f"{sum(trial['cpu_s'] or 0.0 for trial in own):.1f}"])
     print("\nwhat was spent", file=stream)
     for line in aligned(rows, left=(0,)):
         print(f"  {line}", file=stream)
 
 
+def wall_s(summary: Mapping[str, Any]) -> float:
+    """Seconds that a sweep took, all sessions' parts together."""
+    return sum(seconds for name, seconds in summary["timings"].items() if name.endswith("_wall_s"))
+
+
 def _print_next(outcome: SweepOutcome) -> None:
     folder, storage, kind = outcome.folder, _storage_words(outcome), outcome.kind
-    wall = sum(seconds for name, seconds in outcome.summary["timings"].items() if name.endswith("_wall_s"))
     commands: dict[str, str] = {}
     if any(cell["best"] is not None for cell in outcome.summary["cells"]):
         commands |= kind.next_commands(folder, outcome.summary)
@@ -143,7 +148,7 @@ def _print_next(outcome: SweepOutcome) -> None:
     if (folder / "tensorboard").is_dir():
         commands["curves"] = f"tensorboard --logdir {quote(str(folder / 'tensorboard'))}"
     print(
-        f"\n{kind.scores_are} {clock(wall)} in all."
+        f"\n{kind.scores_are} {clock(wall_s(outcome.summary))} in all."
         f"\nEvery trial is in {folder / 'sweep_summary.json'}"
         + (f", and in {place_of(folder)}" if bucket_of(folder) else "")
         + ".\n\nNext:"
