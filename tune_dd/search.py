@@ -121,7 +121,9 @@ def _config(kind: type[SweepConfig], flags: Flags) -> SweepConfig:
         own = {**former, **own}
         settings = {**kind.still_meant(former_settings, own), **{name: settings[name] for name in given}}
     own.setdefault("name", f"{kind.default_name(own)}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return kind(**own, settings=settings)
+    made = kind(**own, settings=settings)
+    made.refuse_unread(flags.given)
+    return made
 
 
 def _absolute(path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tune_dd import distill, search
+from tune_dd.sweeps.latent.settings import LatentSweep
 
 GIVEN = ["--shape-schedule", "schedule.json"]
 
@@ -49,3 +50,9 @@ def test_it_is_refused_in_a_line(
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_on_record_that_holds_it_still_opens() -> None:
+    settings = {"shape_schedule": "schedule.json", "shape_episodes": 3}
+    content = LatentSweep(name="old", methods=("rl_shaping",), settings=settings).to_json()
+    assert LatentSweep.from_json(content).settings == settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -169,6 +169,17 @@ class SweepConfig(ABC):
     def still_meant(cls, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Those settings of an earlier sweep that mean something to one of these fields."""
         return dict(settings)
+
+    def refuse_unread(self, given: Collection[str]) -> None:
+        """Refuse what somebody gave for a new sweep and no trial would read; sweeps on record may hold it.
+
+        Args:
+            given: fields and settings.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        del given  # a kind whose trials read all settings refuses none
 
     @abstractmethod
     def check_own(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -153,9 +153,6 @@ class LatentSweep(SweepConfig):
                 "the one is for all trials, the others are tried one by one",
                 "leave one of them out",
             )
-        if "shape_schedule" in self.settings:
-            lists = {"proto_rl_lrs": self.proto_rl_lrs} if self.proto_rl_lrs else {}
-            refuse_idle({**self.settings, **lists}, self.tried_methods)
         for method in self.tried_methods:
             DistillConfig(method=method, labels=self.labels)
         for setting, objective in _OBJECTIVE_OF.items():
@@ -188,6 +185,12 @@ class LatentSweep(SweepConfig):
         selects = "rl_selection" in self.tried_methods
         learns = set(self.tried_methods) != {"rl_selection"}
         return tuple(sorted({*(self.prototypes * learns), *(self._budgets * selects)}))
+
+    def refuse_unread(self, given: Collection[str]) -> None:
+        if "shape_schedule" in given:
+            own = {name: value for name, value in self.settings.items() if name in given}
+            lists = {"proto_rl_lrs": self.proto_rl_lrs} if "proto_rl_lrs" in given else {}
+            refuse_idle({**own, **lists}, self.tried_methods)
 
     @property
     def _budgets(self) -> tuple[int, ...]:
