@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from trainables.errors import InputError
 from tune_dd.reports.sweep_data import CellData, SweepData, Trial
@@ -64,56 +63,28 @@ def _best_selection(cell: CellData) -> Trial | None:
 
 
 def _of_latents(sweep: SweepData, cell: CellData, trial: Trial) -> Iterator[Picture]:
+    """What the set looks like, and of the best one where it lies; features have no images."""
     import torch
 
-    from trainables.latent.artifacts import ARTIFACTS_FILE, load_artifacts
-    from trainables.latent.config import LatentConfig
-    from trainables.latent.cross_encoder import decoded_images
-    from trainables.latent.latents import open_latents
+    from trainables.latent.artifacts import ARTIFACTS_FILE
     from trainables.latent.pictures import draw_classes, draw_map
-    from trainables.latent.real_images import load_real_images
     from trainables.seeds import generator
+    from tune_dd.using.image_export import images_of
+    from tune_dd.using.latent_points import open_points
 
-    trial_id, method = trial["trial_id"], trial["config"]["method"]
-    known = load_artifacts(sweep.folder / trial["run"] / ARTIFACTS_FILE)
-    distilled = known.sets[method]
-    if not bool(distilled.x.isfinite().all()):
-        return
-    key = sweep.summary["data"][cell.cell.source]["key"]
-    cache: Path = sweep.kind.config.cache_folder
-    data = open_latents(key, cache)
-    if data is None:
-        raise InputError(
-            f"the cache {cache} has no latents {key}", "pictures are decoded by their encoder",
-            "run tune-dd reproduce on the sweep, which trains it again, or name another --cache",
-        )  # fmt: skip
-    labels = distilled.y.numpy()
-    if (indices := distilled.indices) is not None and data.codec is not None:
-        real = load_real_images(LatentConfig.parse(trial["config"]).data, cache, _quiet)
-        png = _drawn(lambda file: draw_classes(file, real.at(indices.numpy()), labels, real.class_names, ""))
-        yield Picture("selected", f"Real images selected by {method}", "As they are.", png, trial_id)
+    trial_id, method, cache = trial["trial_id"], trial["config"]["method"], sweep.kind.config.cache_folder
+    points = open_points(sweep.folder / trial["run"] / ARTIFACTS_FILE, method)
+    data, labels, names = points.open_latents(cache), points.distilled.y.numpy(), points.class_names
     if data.codec is not None:
-        with torch.no_grad():
-            images = decoded_images(distilled, data).permute(0, 2, 3, 1).numpy()  # (n, H, W, C)
-        png = _drawn(lambda file: draw_classes(file, images, labels, data.class_names, ""))
-        noun = "prototypes" if distilled.indices is None else "chosen points"
-        yield Picture("decoded", f"The {noun} of {method}, decoded", "A row for each class.", png, trial_id)
-    if trial is not cell.best:
-        return
-    rows = torch.randperm(len(data.train_x), generator=generator(0, "map"))[:_MAP_POINTS]
-    png = _drawn(
-        lambda file: draw_map(
-            file, data.train_x[rows].numpy(), data.train_y[rows].numpy(), distilled.x.numpy(), labels,
-            data.class_names, "",
-        )
-    )  # fmt: skip
-    yield Picture(
-        "map",
-        f"The set of {method} among the training latents",
-        "t-SNE: neighbourhoods alone mean anything.",
-        png,
-        trial_id,
-    )
+        images, what = images_of(points, cache, _quiet)
+        png = _drawn(lambda stream: draw_classes(stream, images, labels, names, ""))
+        yield Picture("images", f"The set of {method}: {what}", "A row for each class.", png, trial_id)
+    if trial is cell.best:
+        sample = torch.randperm(len(data.train_x), generator=generator(0, "map"))[:_MAP_POINTS]
+        x, y, own = data.train_x[sample].numpy(), data.train_y[sample].numpy(), points.x.numpy()
+        png = _drawn(lambda stream: draw_map(stream, x, y, own, labels, names, ""))
+        title = f"The set of {method} among the training latents"
+        yield Picture("map", title, "t-SNE: neighbourhoods alone mean anything.", png, trial_id)
 
 
 def _of_environment(sweep: SweepData, cell: CellData, trial: Trial) -> Iterator[Picture]:
