@@ -63,7 +63,7 @@ def test_a_point_leads_to_its_row_and_rows_are_sorted_and_filtered(browser: Any,
     page.locator("#chart-0-trials .mark-symbol.role-mark path").first.click(force=True)
     assert page.locator("#all tr.found").count() == 1
     page.get_by_role("button", name="CPU s").click()
-    cost = page.eval_on_selector_all("#all tbody tr", "rows => rows.map(row => +row.cells[7].dataset.value)")
+    cost = page.eval_on_selector_all("#all tbody tr", "rows => rows.map(row => +row.cells[8].dataset.value)")
     assert cost == sorted(cost, reverse=True)
     page.fill("#filter", "kernel_ridge")
     shown = page.locator("#all tbody tr:visible")

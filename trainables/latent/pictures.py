@@ -67,7 +67,7 @@ def draw_classes(
     words = max(0.105 * len(title), 0.075 * len(subtitle)) + 0.5
     width = max(blocks * (label_inches + columns * _CELL_INCHES) + 0.2, words)
     aspect = pixels.shape[1] / pixels.shape[2]
-    head_inches = 0.75
+    head_inches = 0.75 if title or subtitle else 0.15
     height = head_inches + per_block * _CELL_INCHES * aspect + 0.35
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     figure.text(0.5, 1 - 0.22 / height, title, ha="center", va="center", fontsize=12, weight="bold")

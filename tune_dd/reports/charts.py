@@ -17,6 +17,7 @@ from tune_dd.runs.score_table import WORDS
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#5b5ea6", "#56b4e9", "#a23b3b", "#4d4d4d")
 """Told apart by all, after Okabe and Ito; those too light for lines on white are darker here."""
 GREY = "#6b7280"
+GREYS = ("#111827", "#4b5563", "#8b93a1", "#b6bcc6")
 HEIGHT = 260
 CONTROL_DASH = [4, 3]
 
@@ -63,10 +64,14 @@ def rows(values: Sequence[Mapping[str, Any]]) -> alt.Data:
     return alt.Data(values=[dict(row) for row in values])
 
 
-def colour(field: str, names: Sequence[str]) -> alt.Color:
-    """One colour for each name, the same in all charts of a report."""
-    scale = alt.Scale(domain=list(names), range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
-    legend = None if len(names) < 2 else alt.Legend(title=None, orient="top", symbolLimit=0)
+def colour(field: str, names: Sequence[str], controls: Sequence[str] = ()) -> alt.Color:
+    """One colour for each name, the same in all charts of a report; controls are black and grey."""
+    colours = [
+        *(COLOURS[i % len(COLOURS)] for i in range(len(names))),
+        *(GREYS[i % len(GREYS)] for i in range(len(controls))),
+    ]
+    scale = alt.Scale(domain=[*names, *controls], range=colours)
+    legend = None if len(colours) < 2 else alt.Legend(title=None, orient="top", symbolLimit=0)
     return alt.Color(f"{field}:N", scale=scale, legend=legend)
 
 

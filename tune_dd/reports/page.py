@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from tune_dd.reports.answer import Table, answers, facts_of, notes_of, record_of, tables_of
-from tune_dd.reports.charts import Figure, score_words, shown, specification
+from tune_dd.reports.charts import Figure, is_share, score_words, shown, specification
 from tune_dd.reports.course_charts import course_figures
 from tune_dd.reports.parameter_charts import parameter_figures
 from tune_dd.reports.pictures import Picture, pictures_of
@@ -118,6 +118,7 @@ def trial_table(sweep: SweepData) -> dict[str, Any]:
     metric, config = sweep.metric, sweep.kind.config
     other = config.axes[1].metric if config.axes else config.TIE_BREAKS[metric]
     parameters = list(dict.fromkeys(name for trial in sweep.trials for name in trial["params"]))
+    parameters = [name for name in parameters if name != "method"]  # which names the row
     headings = [
         "trial",
         "name",
@@ -130,13 +131,12 @@ def trial_table(sweep: SweepData) -> dict[str, Any]:
     ]
     rows = []
     for trial in sweep.trials:
-        scores = [shown(name, trial["scores"].get(name)) for name in (metric, other)]
         cells = [
             _cell(trial["trial_id"], link=trial["run"] and f"{quote_url(trial['run'])}/"),
             _cell(sweep.name_of(trial)),
             _cell(trial["cell"]),
             _cell(trial["status"].replace("_", " ")),
-            *(_cell(score) for score in scores),
+            *(_score_cell(name, trial["scores"].get(name)) for name in (metric, other)),
             _cell(trial["iterations"]),
             _cell(trial["cpu_s"]),
             *(_cell(trial["params"].get(name)) for name in parameters),
@@ -146,17 +146,20 @@ def trial_table(sweep: SweepData) -> dict[str, Any]:
     return {"headings": headings + parameters, "rows": rows}
 
 
+def _score_cell(metric: str, score: float | None) -> dict[str, Any]:
+    found = _cell(shown(metric, score))
+    return (
+        {**found, "words": f"{shown(metric, score):.1f}"} if score is not None and is_share(metric) else found
+    )
+
+
 def _cell(value: Any, link: str | None = None) -> dict[str, Any]:
     """A value as it is sorted, and as it is read."""
-    if value is None:
-        return {"value": "", "words": "", "link": None}
+    words, number = value, isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, float):
-        return {
-            "value": repr(value),
-            "words": f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}",
-            "link": None,
-        }
-    return {"value": value, "words": value, "link": link}
+        words = f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    exact = "" if value is None else value
+    return {"value": exact, "words": "" if words is None else words, "link": link, "number": number}
 
 
 @functools.cache

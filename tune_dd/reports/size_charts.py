@@ -97,13 +97,18 @@ def size_figure(sweep: SweepData, group: str, cells: list[CellData]) -> Figure |
     if len({point["size"] for point in points}) < 2:
         return None
     points = _few(points)
-    names = list(dict.fromkeys(point["name"] for point in points))
+    learned, controls = (
+        list(dict.fromkeys(point["name"] for point in points if point["control"] == kind))
+        for kind in ("learned", "control")
+    )
+    # The colours of all methods, whoever is shown here: they are the same in other charts.
+    names = sweep.names if set(learned) <= set(sweep.names) else learned
     evaluated = any("low" in point for point in points)
     x = alt.X("size:Q", title=cells[0].cell.SIZE_WORDS, scale=alt.Scale(type="log", nice=False, padding=20))
     base = alt.Chart(rows(points)).encode(
         x,
         score_axis("score", sweep.metric),
-        colour("name", names),
+        colour("name", names, controls),
         strokeDash=alt.StrokeDash(
             "control:N",
             scale=alt.Scale(domain=["learned", "control"], range=[[1, 0], CONTROL_DASH]),
