@@ -102,7 +102,7 @@ def paired_difference(a: Sequence[Hits], b: Sequence[Hits], comparisons: int = 1
 
     Where no item tells A from B, or each does, on any seed, there is no variance to estimate. The share of
     other items that would differ is then bounded by Clopper and Pearson (Biometrika 26, 1934), as if the
-    seeds were one: 3 / n, nearly, for one comparison in 20 and n items.
+    seeds were one: 3.7 / n, nearly, of n items and for one comparison.
 
     Args:
         a, b: for each encoder (seeds, items) hits, with as many items and as many seeds or one: that one is

@@ -108,10 +108,10 @@ class JournaledSearch(SearchAlgorithm):
     def _propose(self) -> None:
         trial_id = f"{self._number:05d}"
         proposal = self._proposals.propose(self._number, trial_id)
-        if proposal is not None:
-            self._journal.proposed(trial_id, proposal.cell, proposal.params, proposal.settings)
-            self._number += 1
-            self._left.append(self._journal.records[trial_id])
+        assert proposal is not None
+        self._journal.proposed(trial_id, proposal.cell, proposal.params, proposal.settings)
+        self._number += 1
+        self._left.append(self._journal.records[trial_id])
 
     def _trial(self, record: TrialRecord) -> Trial:
         assert self._experiment is not None
